@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Renews the lock files from pyproject.toml: hashed, and without any host name. One file per environment.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+UV=${UV:-uv}
+lock() {
+  local out=services/locks/$1.txt; shift
+  "$UV" pip compile -q -p 3.11 --python-platform x86_64-manylinux_2_35 --generate-hashes --no-emit-index-url --no-header --no-annotate "$@" pyproject.toml -o "$out"
+}
+lock worker --extra worker
+lock triton-lite --extra lite
+lock dev --extra worker --extra lite --extra dev --extra test

@@ -1,0 +1,1 @@
+"""One file an I/O backend, and the in-memory twin of every port."""

@@ -1,0 +1,1 @@
+"""The wire forms: what travels through Kafka, and the topics it travels on."""

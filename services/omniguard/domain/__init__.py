@@ -1,0 +1,1 @@
+"""What moderation is: parts, scores, policy, verdicts, deadlines. Standard library only, no I/O."""

@@ -1,0 +1,33 @@
+"""How media are cut into segments. Plain arithmetic; its digest is part of every cache key."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import astuple, dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkPlan:
+    """Windows and limits.
+
+    Text windows are counted in characters. Media windows are `window_seconds` long and do not overlap for video;
+    audio windows overlap by `overlap_seconds`. Frames are sampled every `1 / fps` seconds, at most `max_frames` a segment,
+    resized to at most `max_pixels`, and encoded as JPEG of `jpeg_quality`.
+    """
+
+    text_window: int = 1000
+    text_overlap: int = 100
+    window_seconds: float = 6.0
+    overlap_seconds: float = 1.0
+    fps: float = 1.0
+    max_frames: int = 8
+    max_pixels: int = 602_112
+    grid: int = 28
+    jpeg_quality: int = 90
+    sample_rate: int = 16_000
+    decoder: str = "pyav-18"
+
+    @property
+    def digest(self) -> str:
+        """Of every field, in order."""
+        return hashlib.sha256(repr(astuple(self)).encode()).hexdigest()[:16]

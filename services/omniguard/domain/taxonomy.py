@@ -1,0 +1,22 @@
+"""Category names that every policy, engine and verdict shares (OmniGuard, section 3: Llama Guard 3's, cut to twelve)."""
+
+from __future__ import annotations
+
+CATEGORIES = (
+    "violent_crimes",
+    "non_violent_crimes",
+    "sex_related_crimes",
+    "child_sexual_exploitation",
+    "defamation",
+    "specialized_advice",
+    "privacy",
+    "intellectual_property",
+    "indiscriminate_weapons",
+    "hate",
+    "suicide_self_harm",
+    "sexual_content",
+)
+TEST = "test"
+"""Raised by our own phrase, picture and tone alone, so that an operator can prove the whole path."""
+UNCATEGORIZED = "uncategorized"
+"""Unsafe, and no name of the policy fits; the policy says what that means."""

@@ -1,0 +1,87 @@
+"""Every error of ours, and why a judgement can be missing.
+
+OmniGuardError
+├── Poison                 this input will never work: dead-letter it
+│   ├── Unidentifiable     ... and nobody can say whose it is: no verdict is possible
+│   └── BadContent         ... but it has an identity: an indeterminate verdict goes with the dead letter
+├── Retryable              a passing failure of something we depend on
+└── Misconfigured          the operator must change a file or a setting; the process refuses to start
+
+A message says what was found, what was expected and what to do. It holds no user content: it travels in headers and logs.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = ["BadContent", "Misconfigured", "OmniGuardError", "Poison", "Reason", "Retryable", "Unidentifiable"]
+
+
+class Reason(StrEnum):
+    """Why a verdict is indeterminate. `passing` reasons may be gone a minute later."""
+
+    # The content itself: asking again gives the same answer.
+    INVALID_EVENT = "invalid_event"
+    UNSUPPORTED = "unsupported"
+    HASH_MISMATCH = "hash_mismatch"
+    TYPE_MISMATCH = "type_mismatch"
+    TOO_LARGE = "too_large"
+    TOO_LONG = "too_long"
+    DAMAGED = "damaged"
+    NOT_FOUND = "not_found"
+    FORBIDDEN = "forbidden"
+    NOT_ASSESSED = "not_assessed"
+    CRASH_SUSPECT = "crash_suspect"
+    DECODER_CRASHED = "decoder_crashed"
+    # What we depend on: worth another look from the late lane.
+    DEADLINE = "deadline"
+    FETCH_FAILED = "fetch_failed"
+    GUARD_UNAVAILABLE = "guard_unavailable"
+    GUARD_FAILED = "guard_failed"
+
+    @property
+    def passing(self) -> bool:
+        """True if a later look may succeed."""
+        return self in _PASSING
+
+
+_PASSING = frozenset({Reason.DEADLINE, Reason.FETCH_FAILED, Reason.GUARD_UNAVAILABLE, Reason.GUARD_FAILED})
+
+
+class OmniGuardError(Exception):
+    """Base of every error that OmniGuard raises on purpose."""
+
+
+class Misconfigured(OmniGuardError):
+    """A setting, policy or tenant file is wrong."""
+
+
+class Poison(OmniGuardError):
+    """An input that no retry can save."""
+
+
+class Unidentifiable(Poison):
+    """Tenant, content id or version cannot be read, so no verdict can be addressed."""
+
+
+class BadContent(Poison):
+    """An identified upload that cannot be examined.
+
+    `part` names the part at fault; None means the event as a whole.
+    """
+
+    def __init__(self, reason: Reason, message: str, *, part: str | None = None) -> None:
+        """Keep the typed reason beside the message."""
+        super().__init__(message)
+        self.reason = reason
+        self.part = part
+
+
+class Retryable(OmniGuardError):
+    """A dependency failed in a way that may pass."""
+
+    def __init__(self, reason: Reason, message: str, *, part: str | None = None) -> None:
+        """Keep the typed reason beside the message."""
+        super().__init__(message)
+        self.reason = reason
+        self.part = part

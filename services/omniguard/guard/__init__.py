@@ -1,0 +1,1 @@
+"""The Triton side: the guard model contract and its engines."""

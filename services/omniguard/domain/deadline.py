@@ -1,4 +1,4 @@
-"""One deadline is shared by every step of an event (product.md §3)."""
+"""One deadline is shared by every step of an event."""
 
 from __future__ import annotations
 

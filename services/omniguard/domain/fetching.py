@@ -18,10 +18,10 @@ class S3Source:
 
 @dataclass(frozen=True, slots=True)
 class FetchRules:
-    """One tenant's rules (product.md §5).
+    """One tenant's rules.
 
-    `hosts` and `networks` (CIDR) may be reached although they are not public. `file_roots` are the only folders `file://` may read.
-    `max_bytes` counts the bytes read, whatever a header says; `max_redirects` is 0 unless the operator raised it.
+    `hosts` and `networks` (CIDR) may be reached although they are not public. `file_roots` are the only
+    folders `file://` may read. `max_bytes` counts the bytes read, whatever a header says; `max_redirects` is 0 unless the operator raised it.
     """
 
     public_http: bool = True

@@ -1,4 +1,4 @@
-"""Revisions are computed from the event, never read from a store (product.md §2, invariant 2)."""
+"""Revisions are computed from the event, never read from a store."""
 
 from __future__ import annotations
 

@@ -39,7 +39,8 @@ class SegmentScore:
     """The judgement of one segment.
 
     `scores` maps a modality, or `joint`, to the decision score 0..1 of that judgement. `modalities` are those over
-    the floor alone, else `("joint",)`, or empty under it. `assessed` maps a modality to the category names the engine can vouch for here.
+    the floor alone, else `("joint",)`, or empty under it. `assessed` maps a modality to the category names that the
+    engine can vouch for here.
     """
 
     part: str

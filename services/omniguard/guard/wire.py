@@ -1,4 +1,4 @@
-"""The guard model contract: tensors, request and events (product.md §7). Client and model import this file; nothing else is shared.
+"""The guard model contract: tensors, request and events. Client and model import this file; nothing else is shared.
 
 Inputs   REQUEST  BYTES[1]    UTF-8 JSON of `GuardRequest`
          MEDIA    BYTES[-1]   optional; one element an encoded frame (JPEG, PNG, WebP) or sound clip (PCM16 or FLAC), never floats

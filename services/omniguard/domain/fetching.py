@@ -20,8 +20,9 @@ class S3Source:
 class FetchRules:
     """One tenant's rules.
 
-    `hosts` and `networks` (CIDR) may be reached although they are not public. `file_roots` are the only
-    folders `file://` may read. `max_bytes` counts the bytes read, whatever a header says; `max_redirects` is 0 unless the operator raised it.
+    `hosts` and `networks` (CIDR) may be reached although they are not public. `file_roots` are the only folders that
+    `file://` may read. `max_bytes` counts the bytes read, whatever a header says; `max_redirects` is 0 unless the
+    operator raised it.
     """
 
     public_http: bool = True

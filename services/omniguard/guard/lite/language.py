@@ -1,0 +1,94 @@
+"""Is this text English, surely enough to score it? A logistic head over hashed character n-grams, of our own training.
+
+The heads know English only, so any other language, script or code must be told apart: a wrong "yes" would score what nobody can
+vouch for. The answer is the *least* English stretch of the text, so that a foreign or scrambled line inside an English text counts.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+BUCKETS = 1 << 15
+STRETCH = 10
+"""Words judged at a time."""
+
+_LONGEST = 4
+_STRANGE = 0.1
+"""Share of letters outside the Latin script from which a stretch is not English whatever the rest says."""
+
+
+def english(text: str, weights: NDArray[np.float32], bias: float) -> float:
+    """How surely `text` is English throughout, 0..1: the smallest over its stretches; 0 for a text without letters.
+
+    `weights` is float32 [BUCKETS].
+    """
+    return min((_stretch(words, weights, bias) for words in stretches(text)), default=0.0)
+
+
+def stretches(text: str) -> Iterator[list[str]]:
+    """Runs of `STRETCH` words; a short rest joins the run before it, so that no judgement rests on a word or two alone."""
+    words = [w for w in (_word(w) for w in _plain(text).split()) if w]
+    cuts = list(range(0, len(words), STRETCH))
+    if len(cuts) > 1 and len(words) - cuts[-1] < STRETCH // 2:
+        cuts.pop()
+    for start, end in zip(cuts, [*cuts[1:], len(words)], strict=True):
+        yield words[start:end]
+
+
+def features(words: Sequence[str]) -> dict[int, float]:
+    """Unit-length bag of hashed character n-grams (1 to 4 within a word, and the whole word), bucket → weight."""
+    counts: Counter[int] = Counter()
+    for word in words:
+        padded = f" {word} "
+        for n in range(1, _LONGEST + 1):
+            counts.update(_bucket(padded[i : i + n]) for i in range(len(padded) - n + 1))
+        counts[_bucket(f"={word}")] += 2  # the word itself: short function words tell languages apart
+    values = {bucket: math.sqrt(count) for bucket, count in counts.items()}
+    norm = math.sqrt(sum(v * v for v in values.values())) or 1.0
+    return {bucket: value / norm for bucket, value in values.items()}
+
+
+def _stretch(words: Sequence[str], weights: NDArray[np.float32], bias: float) -> float:
+    if foreign_script(words):
+        return 0.0
+    margin = bias + sum(float(weights[bucket]) * value for bucket, value in features(words).items())
+    return 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, margin))))
+
+
+def foreign_script(words: Sequence[str]) -> bool:
+    """True if many letters are not Latin, or one word mixes scripts (look-alike letters hide words from the heads)."""
+    letters = strange = 0
+    for word in words:
+        latin = [_latin(c) for c in word if c.isalpha()]
+        if any(latin) and not all(latin):
+            return True
+        letters += len(latin)
+        strange += latin.count(False)
+    return strange > _STRANGE * letters
+
+
+def _latin(char: str) -> bool:
+    return char.isascii() or unicodedata.name(char, "").startswith("LATIN")
+
+
+def _plain(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).lower().replace("’", "'")
+
+
+def _word(word: str) -> str:
+    """Letters, digits (all as 0) and what people put between letters; links, mentions and bare numbers say nothing of a language."""
+    if word.startswith(("http://", "https://", "www.", "@")):
+        return ""
+    word = "".join("0" if c.isdigit() else c for c in word).strip(".,;:!?\"'()[]{}<>*_~`…“”‘-–—/|#&+=")
+    return word if any(c.isalpha() for c in word) else ""
+
+
+def _bucket(gram: str) -> int:
+    return zlib.crc32(gram.encode()) % BUCKETS

@@ -1,0 +1,80 @@
+"""What was assessed of each part, and what was not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from omniguard.domain.content import Modality
+from omniguard.domain.policy import Policy
+from omniguard.domain.scores import Assessment, PartCoverage, SegmentScore
+
+SHORTFALL_SECONDS = 0.5
+"""Container lengths are rounded, and a stream may end a little before its container: less than this is not a gap."""
+
+Pair = tuple[Modality, str]
+"""A modality and a category name."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartFinding:
+    """One part's coverage, the pairs that nobody vouched for, and whether some of the part was not looked at at all."""
+
+    coverage: PartCoverage
+    missing: frozenset[Pair]
+    required_missing: frozenset[Pair]
+    gap: bool
+
+
+def modalities_of(declared: Modality, segment: SegmentScore) -> frozenset[Modality]:
+    """What a segment is made of, and hence what must be vouched for in it.
+
+    A segment has its part's modality, with two exceptions that show in the keys of `assessed` and `scores`: an animated image is
+    judged as video, and a video has sound where one of them has the key `audio`. Whoever judges a segment with sound
+    must therefore set `assessed["audio"]`, empty where nothing is vouched for.
+    """
+    keys = {*segment.assessed, *segment.scores}
+    if declared is Modality.IMAGE and Modality.VIDEO in keys:
+        return frozenset({Modality.VIDEO})
+    if declared is Modality.VIDEO and Modality.AUDIO in keys:
+        return frozenset({Modality.VIDEO, Modality.AUDIO})
+    return frozenset({declared})
+
+
+def examine(assessment: Assessment, policy: Policy, parts: Mapping[str, Modality]) -> dict[str, PartFinding]:
+    """Per part, in the order of `parts`: a category counts only if every segment of that modality vouches for it."""
+    segments: dict[str, list[SegmentScore]] = {part: [] for part in parts}
+    for segment in assessment.segments:
+        segments.setdefault(segment.part, []).append(segment)
+    return {
+        part: _examine_part(declared, segments[part], assessment.coverage.get(part), policy) for part, declared in parts.items()
+    }
+
+
+def _examine_part(
+    declared: Modality, segments: Sequence[SegmentScore], reached: PartCoverage | None, policy: Policy
+) -> PartFinding:
+    missing = _missing(declared, segments, policy)
+    coverage = replace(reached or PartCoverage(), not_assessed=tuple(sorted(f"{m}:{name}" for m, name in missing)))
+    required = frozenset((m, name) for m, name in missing if name in policy.required.get(m, ()))
+    return PartFinding(coverage, missing, required, gap=not segments or reached is None or not _complete(reached))
+
+
+def _missing(declared: Modality, segments: Sequence[SegmentScore], policy: Policy) -> frozenset[Pair]:
+    """A part without a segment misses everything."""
+    names = {c.name for c in policy.categories}
+    made_of = [(s.assessed, modalities_of(declared, s)) for s in segments] or [({}, frozenset({declared}))]
+    return frozenset(
+        (modality, name)
+        for assessed, modalities in made_of
+        for modality in modalities
+        for name in names | policy.required.get(modality, frozenset())
+        if name not in assessed.get(modality, ())
+    )
+
+
+def _complete(coverage: PartCoverage) -> bool:
+    if coverage.seconds is None:
+        return True
+    # Written so that a NaN reads as incomplete.
+    return coverage.examined is not None and coverage.examined + SHORTFALL_SECONDS >= coverage.seconds

@@ -125,6 +125,7 @@ class LabelEvent(Wire):
     """The first event of a label request. `mass` is p_safe + p_unsafe, None for engines without tokens.
 
     `assessed` maps each modality of the request to the categories this engine vouches for on this very input.
+    `digest` is the model's, as in its capabilities: a client notices at once that another model answers.
     """
 
     kind: Literal["label"] = "label"
@@ -132,6 +133,7 @@ class LabelEvent(Wire):
     final: bool = False
     label: Literal["safe", "unsafe"]
     unsafe: Score
+    digest: str = ""
     mass: Score | None = None
     assessed: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     evidence: tuple[WireEvidence, ...] = ()

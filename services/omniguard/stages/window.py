@@ -1,0 +1,180 @@
+"""The bounded window of events in flight, and the offsets that may be committed.
+
+An event enters, is carried to its verdict, leaves the window (its critique may still be written), and ends. Offsets are released
+strictly in order per partition, so no commit ever passes an unfinished event. Events of one key run one after another.
+Knows nothing of Faust: the worker, the benchmark's bare consumer and the tests drive the same class.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from omniguard.domain.ledger import Ledger
+from omniguard.domain.record import Partition, Record
+
+
+class Slot:
+    """An event's place in the window."""
+
+    def __init__(self, window: Window, record: Record) -> None:
+        """Made by `Window.submit` alone."""
+        self._window = window
+        self._weight = record.size
+        self.record = record
+        self.left = asyncio.Event()
+        self.superseded = False
+        """A deletion of the same content came in behind: publish nothing more about it but why."""
+
+    def weigh(self, size: int) -> None:
+        """Count `size` more bytes against the window until the event leaves it. Never waits: intake stops instead."""
+        if not self.left.is_set():
+            self._weight += size
+            self._window.resize(size)
+
+    def leave(self) -> None:
+        """The verdict is acknowledged: make room, and let the next event of this key run."""
+        if not self.left.is_set():
+            self.left.set()
+            self._window.resize(-self._weight)
+
+
+class Handler(Protocol):
+    """Carries one event from end to end. Must not raise: what it cannot do, it publishes as such."""
+
+    def __call__(self, record: Record, slot: Slot) -> Awaitable[None]:
+        """Return when the event is done: its verdict, and its critique or the reason why none, are acknowledged."""
+
+
+class Window:
+    """At most `max_events` events and about `max_bytes` bytes short of their verdict, at most `max_open` short of their end."""
+
+    def __init__(self, handle: Handler, *, max_events: int, max_bytes: int, max_open: int, progress: Callable[[], None]) -> None:
+        """`progress` is called whenever an event starts or ends; liveness rests on it."""
+        self._handle = handle
+        self._max_events, self._max_bytes, self._max_open = max_events, max_bytes, max_open
+        self._progress = progress
+        self._bytes = 0
+        self._changed = asyncio.Event()
+        self._epoch = 0
+        self._ledgers: dict[Partition, Ledger] = {}
+        self._running: dict[asyncio.Task[None], Slot] = {}
+        self._latest: dict[bytes, Slot] = {}
+        self._committable: dict[Partition, int] = {}
+        self._crash: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def waiting_for_verdict(self) -> int:
+        """Events in the label window."""
+        return sum(not slot.left.is_set() for slot in self._running.values())
+
+    @property
+    def open(self) -> int:
+        """Offsets started and not yet released, over all partitions."""
+        return sum(len(ledger) for ledger in self._ledgers.values())
+
+    @property
+    def crashed(self) -> asyncio.Future[None]:
+        """Fails with the first error that a handler let out: a bug of ours. The process must end; nothing was acknowledged."""
+        return self._crash
+
+    def resize(self, size: int) -> None:
+        """Account for bytes held; wakes intake when they go."""
+        self._bytes += size
+        if size < 0:
+            self._changed.set()
+
+    async def submit(self, record: Record, *, cancels: bool = False, alone: bool = False) -> bool:
+        """Wait for room and start the event. `cancels` ends earlier events of the key first; `alone` runs it with no other.
+
+        Returns False if the partitions were revoked meanwhile: the record will be delivered again.
+        """
+        epoch = self._epoch
+        while self._epoch == epoch and not self._has_room(alone):
+            self._changed.clear()
+            await self._changed.wait()
+        if self._epoch != epoch:
+            return False
+        task = self._start(record, cancels)
+        if alone:
+            await asyncio.wait({task})
+        return True
+
+    async def drain(self, timeout: float) -> int:
+        """Give running events `timeout` seconds, cancel the rest, and forget all offsets. Returns how many were cancelled.
+
+        Offsets released so far stay in `take_committable`. Events cancelled here are never released.
+        """
+        self._epoch += 1
+        self._changed.set()
+        if self._running:
+            await asyncio.wait(set(self._running), timeout=timeout)
+        unfinished = set(self._running)
+        for task in unfinished:
+            task.cancel()
+        if unfinished:
+            await asyncio.wait(unfinished)
+        self._ledgers.clear()
+        return len(unfinished)
+
+    def fail(self, error: BaseException) -> None:
+        """Report a bug: see `crashed`."""
+        if not self._crash.done():
+            self._crash.set_exception(error)
+
+    def take_committable(self) -> dict[Partition, int]:
+        """Offsets to commit (the next to read), once each."""
+        taken, self._committable = self._committable, {}
+        return taken
+
+    def _has_room(self, alone: bool) -> bool:
+        if alone:
+            return not self._running
+        return self.waiting_for_verdict < self._max_events and self._bytes < self._max_bytes and self.open < self._max_open
+
+    def _start(self, record: Record, cancels: bool) -> asyncio.Task[None]:
+        slot = Slot(self, record)
+        self.resize(record.size)
+        self._ledgers.setdefault(record.partition, Ledger()).start(record.offset)
+        key = record.key or b""
+        before = self._latest.get(key)
+        if cancels:
+            self._cancel(key)
+        self._latest[key] = slot
+        task = asyncio.create_task(self._run(slot, before), name=record.id)
+        self._running[task] = slot
+        task.add_done_callback(lambda done: self._ended(done, slot))
+        self._progress()
+        return task
+
+    async def _run(self, slot: Slot, before: Slot | None) -> None:
+        if before is not None:
+            await before.left.wait()
+        await self._handle(slot.record, slot)
+
+    def _cancel(self, key: bytes) -> None:
+        for task, slot in self._running.items():
+            if (slot.record.key or b"") == key:
+                slot.superseded = True
+                if not slot.left.is_set():  # with its verdict out, it still owes the critique's record
+                    task.cancel()
+
+    def _ended(self, task: asyncio.Task[None], slot: Slot) -> None:
+        del self._running[task]
+        slot.leave()
+        if self._latest.get(slot.record.key or b"") is slot:
+            del self._latest[slot.record.key or b""]
+        if task.cancelled():
+            released = slot.superseded
+        elif error := task.exception():
+            released = False
+            self.fail(error)
+        else:
+            released = True
+        ledger = self._ledgers.get(slot.record.partition)
+        if released and ledger is not None:
+            for offset in ledger.finish(slot.record.offset):
+                self._committable[slot.record.partition] = offset + 1
+        self._progress()
+        self._changed.set()

@@ -1,0 +1,98 @@
+"""Pages of docs/ that are generated from the code: `python -m omniguard.reference docs` writes them, a test compares them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from omniguard.observability import COUNTERS, FIELDS, GAUGES, HISTOGRAMS, SPANS, MetricSpec, SpanAttributes
+from omniguard.settings import PREFIX, Group, Settings
+
+__all__ = ["PAGES", "metrics_page", "settings_page", "write"]
+
+
+def settings_page() -> str:
+    """docs/settings.md."""
+    lines = [
+        "# Settings",
+        "",
+        "Generated from `omniguard/settings.py` by `python -m omniguard.reference docs`. Every setting is an environment",
+        "variable; an unknown one stops the start. Secrets are never shown, and `…_FILE` reads one from a mounted file.",
+    ]
+    for name, group in Settings.model_fields.items():
+        model: type[Group] = group.annotation  # type: ignore[assignment]
+        lines += ["", f"## {name}", "", (model.__doc__ or "").partition("\n")[0], ""]
+        lines += ["| Variable | Values | Default | Meaning |", "|---|---|---|---|"]
+        lines += [_setting(f"{PREFIX}{name}__{field}".upper(), info) for field, info in model.model_fields.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _setting(variable: str, info: FieldInfo) -> str:
+    if info.default is None:
+        default = "unset"
+    else:
+        shown = ",".join(info.default) if isinstance(info.default, tuple) else str(info.default)
+        shown = shown.lower() if isinstance(info.default, bool) else shown
+        default = f"`{shown}`" if shown else "empty"
+    return f"| `{variable}` | {_values(info.annotation)} | {default} | {info.description} |"
+
+
+def _values(annotation: Any) -> str:
+    arguments = [a for a in get_args(annotation) if a is not type(None)]
+    if arguments and all(isinstance(a, str) for a in arguments):
+        return ", ".join(f"`{a}`" for a in arguments)
+    if get_origin(annotation) is tuple:
+        return "list"
+    plain = arguments[0] if arguments else annotation
+    return {str: "text", int: "whole number", float: "number", bool: "`true`, `false`", Path: "path", SecretStr: "secret"}[plain]
+
+
+def metrics_page() -> str:
+    """docs/metrics.md."""
+    lines = [
+        "# Metrics, spans and log fields",
+        "",
+        "Generated from `omniguard/observability` by `python -m omniguard.reference docs`. Labels take values from the",
+        "closed sets below: none holds a tenant, a content id or anything a user wrote.",
+    ]
+    for title, specs in (("Counters", COUNTERS), ("Gauges", GAUGES), ("Histograms", HISTOGRAMS)):
+        lines += ["", f"## {title}", "", "| Metric | Labels | Meaning |", "|---|---|---|", *_metrics(specs)]
+    lines += ["", "## Spans", "", f"{_code(SPANS)}.", ""]
+    lines += [f"Attributes: {_code(sorted(SpanAttributes.__annotations__))}, and `error.type` on failure.", ""]
+    lines += [
+        "## Log fields",
+        "",
+        f"{_code(sorted(FIELDS))}. A field of any other name is dropped, and its name listed in `dropped_fields`.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _metrics(specs: Mapping[Any, MetricSpec]) -> list[str]:
+    rows = []
+    for name, spec in specs.items():
+        labels = "; ".join(f"`{label}`: {', '.join(values)}" for label, values in spec.labels.items())
+        rows.append(f"| `{name}` | {labels} | {spec.help} |")
+    return rows
+
+
+def _code(names: Any) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+PAGES = {"settings.md": settings_page, "metrics.md": metrics_page}
+
+
+def write(folder: Path) -> None:
+    """Write every page below `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, page in PAGES.items():
+        (folder / name).write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))

@@ -1,0 +1,216 @@
+"""One tree of settings. Each leaf is read from OMNIGUARD_<GROUP>__<NAME>; `docs/settings.md` is generated from this file.
+
+Secrets are masked wherever settings are shown, and each has a `*_file` twin for a mounted secret.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
+
+from omniguard.errors import Misconfigured
+
+PREFIX = "OMNIGUARD_"
+_SCRATCH = Path("/tmp/omniguard")  # noqa: S108  a default for one machine; the chart mounts a volume of its own
+Lane = Literal["live", "backfill", "late"]
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
+class Group(BaseModel):
+    """A frozen group; an unknown name is an error, so that a misspelt variable does not pass unseen."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_secret_files(cls, values: Any) -> Any:
+        """Fill each secret from its `*_file` twin."""
+        if not isinstance(values, dict):
+            return values
+        for name in [
+            n.removesuffix("_file")
+            for n in cls.model_fields
+            if n.endswith("_file") and n.removesuffix("_file") in cls.model_fields
+        ]:
+            path = values.get(f"{name}_file")
+            if path is None:
+                continue
+            if values.get(name) is not None:
+                raise ValueError(f"found both {name} and {name}_file, expected one of them: unset one")
+            try:
+                values = {**values, name: Path(path).read_text(encoding="utf-8").strip()}
+            except OSError as error:
+                raise ValueError(
+                    f"{name}_file cannot be read ({error.strerror}): mount the secret or correct the path"
+                ) from error
+        return values
+
+
+class KafkaSettings(Group):
+    """The broker, and how to log in to it."""
+
+    bootstrap: str = Field(default="127.0.0.1:9092", description="Comma-separated host:port of brokers.", min_length=3)
+    topic_prefix: str = Field(
+        default="", description="Put before every topic name.", pattern=r"^[A-Za-z0-9._-]*$", max_length=100
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="As in Kafka."
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="SCRAM-SHA-512", description="As in Kafka."
+    )
+    username: str | None = Field(default=None, description="SASL user.")
+    password: SecretStr | None = Field(default=None, description="SASL password.")
+    password_file: Path | None = Field(default=None, description="File that holds the SASL password.")
+    ca_file: Path | None = Field(default=None, description="PEM of the authorities to trust; the system's where unset.")
+    cert_file: Path | None = Field(default=None, description="PEM of the client certificate (mutual TLS).")
+    key_file: Path | None = Field(default=None, description="PEM of the client certificate's key.")
+    check_hostname: bool = Field(default=True, description="Whether the broker's certificate must name its host.")
+    compression: Literal["none", "gzip", "lz4", "zstd"] = Field(default="lz4", description="Of the records we publish.")
+    max_message_bytes: Count = Field(
+        default=1_048_576, description="Largest record we publish; at most the topics' max.message.bytes."
+    )
+    unknown_topic_seconds: Seconds = Field(default=15, description="How long a topic may be unknown to an answering broker.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.security_protocol.startswith("SASL") and not (self.username and self.password):
+            raise ValueError("SASL found without username or password, expected both: set username and password_file")
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("found one of cert_file and key_file, expected both or none")
+        return self
+
+
+class RedisSettings(Group):
+    """The store of assessments; without a URL nothing is kept and every look-up is a miss."""
+
+    url: SecretStr | None = Field(default=None, description="redis://, rediss:// or unix://; may hold a password.")
+    url_file: Path | None = Field(default=None, description="File that holds the URL.")
+    timeout: Seconds = Field(default=0.25, description="Seconds per command before it counts as a miss.")
+    assessment_ttl: Seconds = Field(default=7 * 86_400, description="Seconds an assessment is kept.")
+    memo_ttl: Seconds = Field(default=86_400, description="Seconds a segment's score is kept.")
+    attempts_ttl: Seconds = Field(default=86_400, description="Seconds a count of started attempts is kept.")
+    ttl_jitter: float = Field(default=0.1, description="Share by which a TTL may be shorter, at random.", ge=0, lt=1)
+
+
+class TritonSettings(Group):
+    """The guard model's servers."""
+
+    addresses: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("127.0.0.1:8001",),
+        description="gRPC host:port, comma-separated; a name with several addresses counts as several.",
+        min_length=1,
+    )
+    model: str = Field(default="omniguard", description="Name of the model.")
+    patience: Seconds = Field(default=60, description="Seconds an event without a deadline waits for a server.")
+    longest: Seconds = Field(default=600, description="Seconds one request without a deadline may take.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(values.get("addresses"), str):
+            values = {**values, "addresses": tuple(a.strip() for a in values["addresses"].split(",") if a.strip())}
+        return values
+
+
+class WorkerSettings(Group):
+    """One worker process."""
+
+    lane: Lane = Field(default="live", description="Which lane's topic it consumes.")
+    window_events: Count = Field(default=32, description="Events examined at once.")
+    window_bytes: Count = Field(default=256 * 1024 * 1024, description="Bytes of media held at once.")
+    critique_window: Count = Field(default=256, description="Critiques awaited at once; beyond, the oldest is shed.")
+    critique_timeout: Seconds = Field(default=30, description="Seconds a critique may take.")
+    drain_timeout: Seconds = Field(
+        default=20, description="Seconds to finish work on revoke and SIGTERM; below the rebalance time-out of 60 s.", lt=60
+    )
+    live_seconds: Seconds = Field(default=30, description="Event time limit of the live lane.")
+    backfill_seconds: Seconds = Field(default=600, description="Event time limit of the backfill lane; the late lane has none.")
+    heavy_seconds: Seconds = Field(default=600, description="Media longer than this goes to a slower lane.")
+    late_max_age: Seconds = Field(default=86_400, description="Age in seconds at which the late lane gives up asking again.")
+    media_folder: Path = Field(default=_SCRATCH / "media", description="Where fetched media lie while examined.")
+    state_folder: Path = Field(default=_SCRATCH / "state", description="Where counts of attempts lie while Redis is away.")
+    decode_processes: Count = Field(default=2, description="Processes that decode media.")
+    judge_concurrency: Count = Field(default=16, description="Requests to the guard at once.")
+    health_host: str = Field(default="127.0.0.1", description="Address of /healthz, /readyz and /metrics.")
+    health_port: Port = Field(default=8080, description="Port of /healthz, /readyz and /metrics; 0 takes a free one.")
+
+    @property
+    def event_time_limit(self) -> float | None:
+        """Seconds an event of this lane may take; None on the late lane."""
+        return {"live": self.live_seconds, "backfill": self.backfill_seconds, "late": None}[self.lane]
+
+
+class PolicySettings(Group):
+    """Who is judged by what."""
+
+    folder: Path = Field(default=Path("policies"), description="Folder of policy files.")
+    tenants: Path = Field(default=Path("tenants.yaml"), description="The tenants file.")
+
+
+class OutputSettings(Group):
+    """The form of what we publish."""
+
+    mode: Literal["structured", "binary"] = Field(default="structured", description="CloudEvents content mode.")
+
+
+class TelemetrySettings(Group):
+    """Logs and traces."""
+
+    otlp_endpoint: str | None = Field(
+        default=None, description="Full OTLP/HTTP URL for traces, ending in /v1/traces; unset exports none."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="Of our own logs; libraries log from WARNING."
+    )
+    json_logs: bool = Field(default=True, description="JSON lines; false writes for a console.")
+
+
+class Settings(BaseSettings):
+    """The whole tree."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid", hide_input_in_errors=True
+    )
+
+    kafka: KafkaSettings = Field(default_factory=KafkaSettings)
+    redis: RedisSettings = Field(default_factory=RedisSettings)
+    triton: TritonSettings = Field(default_factory=TritonSettings)
+    worker: WorkerSettings = Field(default_factory=WorkerSettings)
+    policy: PolicySettings = Field(default_factory=PolicySettings)
+    output: OutputSettings = Field(default_factory=OutputSettings)
+    telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
+
+
+def load_settings(**groups: Mapping[str, Any]) -> Settings:
+    """Read the environment; `groups` (such as `kafka={"bootstrap": …}`) win over it, name by name.
+
+    Raises:
+        Misconfigured: a value is wrong or a variable unknown; the message names it and never shows a value.
+
+    """
+    unknown = [
+        n
+        for n in os.environ
+        if n.startswith(PREFIX) and n.removeprefix(PREFIX).split("__")[0].lower() not in Settings.model_fields
+    ]
+    if unknown:
+        raise Misconfigured(f"found {', '.join(sorted(unknown))}, expected names of docs/settings.md: correct or unset them")
+    try:
+        build: Any = Settings
+        settings: Settings = build(**{name: dict(values) for name, values in groups.items()})
+    except SettingsError as error:
+        raise Misconfigured(f"settings: {error}; expected one variable per setting, as in docs/settings.md") from None
+    except ValidationError as error:
+        lines = [
+            f"{PREFIX}{'__'.join(str(part).upper() for part in e['loc'])}: {e['msg']}" for e in error.errors(include_input=False)
+        ]
+        raise Misconfigured("settings: " + "; ".join(lines)) from None
+    return settings

@@ -1,0 +1,86 @@
+"""The in-memory twin of the Redis assessment store: one process, nothing survives it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from omniguard.adapters.lru import Lru
+from omniguard.domain.scores import Assessment, SegmentScore
+
+
+class MemoryAssessmentStore:
+    """`ports.AssessmentStore` in memory: at most `size` entries of each kind, each for `ttl` seconds."""
+
+    def __init__(self, *, size: int = 4096, ttl: float = 7 * 86_400, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """Start empty."""
+        self._assessments: Lru[Assessment] = Lru(size, ttl, monotonic)
+        self._segments: Lru[SegmentScore] = Lru(size, ttl, monotonic)
+        self._index: Lru[set[str]] = Lru(size, ttl, monotonic)
+        self._flights: dict[str, asyncio.Event] = {}
+        self._attempts: Counter[str] = Counter()
+
+    async def get(self, key: str) -> Assessment | None:
+        """A complete assessment."""
+        return self._assessments.get(key)
+
+    async def put(self, key: str, assessment: Assessment, *, content: str) -> None:
+        """Keep one."""
+        self._note(content, key)
+        self._assessments.put(key, assessment)
+
+    async def recall(self, key: str) -> SegmentScore | None:
+        """A segment's memo."""
+        return self._segments.get(key)
+
+    async def remember(self, key: str, score: SegmentScore, *, content: str) -> None:
+        """Memo one segment."""
+        self._note(content, key)
+        self._segments.put(key, score)
+
+    async def forget(self, content: str) -> None:
+        """Drop all that was kept for a content."""
+        for key in self._index.get(content) or ():
+            self._assessments.drop(key)
+            self._segments.drop(key)
+        self._index.drop(content)
+
+    @asynccontextmanager
+    async def single_flight(self, key: str, patience: float) -> AsyncIterator[bool]:
+        """Enter with True to do the work; with False once another did it."""
+        if (running := self._flights.get(key)) is not None:
+            yield not await _finished(running, patience)
+            return
+        done = self._flights[key] = asyncio.Event()
+        try:
+            yield True
+        finally:
+            del self._flights[key]
+            done.set()
+
+    async def attempt(self, record: str) -> int:
+        """Count a start of this record."""
+        self._attempts[record] += 1
+        return self._attempts[record]
+
+    async def settle(self, record: str) -> None:
+        """Forget the count."""
+        self._attempts.pop(record, None)
+
+    def _note(self, content: str, key: str) -> None:
+        keys = self._index.get(content) or set()
+        keys.add(key)
+        self._index.put(content, keys)
+
+
+async def _finished(running: asyncio.Event, patience: float) -> bool:
+    """True if the other's work ended within `patience` seconds."""
+    try:
+        async with asyncio.timeout(patience):
+            await running.wait()
+    except TimeoutError:
+        return False
+    return True

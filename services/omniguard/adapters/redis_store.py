@@ -1,0 +1,222 @@
+"""Assessments, memos, single flights and attempts in Redis or Valkey, alone, under Sentinel or as a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+from redis.asyncio import Redis
+
+from omniguard.adapters.attempt_files import AttemptFiles
+from omniguard.adapters.lru import Lru
+from omniguard.adapters.redis_link import RedisLink, connect
+from omniguard.domain.cache_keys import attempts_key, flight_key, index_key
+from omniguard.domain.scores import Assessment, SegmentScore
+
+T = TypeVar("T")
+
+_TAG = b"1\n"  # of the values' layout: a value with another tag is a miss
+_ASSESSMENT = TypeAdapter(Assessment)
+_SEGMENT = TypeAdapter(SegmentScore)
+_COUNT = "local n = redis.call('INCR', KEYS[1]) redis.call('EXPIRE', KEYS[1], ARGV[1]) return n"
+_RENEW = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0"
+_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """Times in seconds.
+
+    A value lives `ttl` times a random factor within ± `jitter`, so that what was written together does not expire together.
+    `local_*` bound the assessments kept in the process: a deletion on another worker is seen here after `local_ttl`.
+    A flight's `lease` ends by itself if its holder dies.
+    """
+
+    ttl: float = 7 * 86_400
+    jitter: float = 0.1
+    local_size: int = 256
+    local_ttl: float = 30.0
+    lease: float = 5.0
+    attempts_ttl: int = 86_400
+
+
+class RedisAssessmentStore:
+    """`ports.AssessmentStore` on Redis. With Redis away every method is a miss, in bounded time, and counts in `on_error`.
+
+    Kinds given to `on_error`: those of `RedisLink`, `value` (a stored value could not be read) and `state` (the state folder
+    could not be written).
+    """
+
+    def __init__(
+        self,
+        client: Redis,
+        *,
+        state: Path,
+        on_error: Callable[[str], None],
+        settings: StoreSettings | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take over `client` (see `redis_link.connect`); keep attempts below `state` too.
+
+        Raises:
+            Misconfigured: `state` cannot be written.
+
+        """
+        self._settings = settings or StoreSettings()
+        self._link = RedisLink(client, on_error, monotonic=monotonic)
+        self._on_error = on_error
+        self._monotonic = monotonic
+        self._files = AttemptFiles(state, self._settings.attempts_ttl)
+        self._local: Lru[Assessment] = Lru(self._settings.local_size, self._settings.local_ttl, monotonic)
+
+    @classmethod
+    def at(
+        cls,
+        url: str,
+        *,
+        state: Path,
+        on_error: Callable[[str], None],
+        settings: StoreSettings | None = None,
+        cluster: bool = False,
+    ) -> RedisAssessmentStore:
+        """A store at `redis://`, `rediss://` or `unix://`; `cluster` where the address is one node of a Redis Cluster."""
+        return cls(connect(url, cluster=cluster), state=state, on_error=on_error, settings=settings)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._link.close()
+
+    async def get(self, key: str) -> Assessment | None:
+        """A complete assessment."""
+        if (known := self._local.get(key)) is not None:
+            return known
+        found = await self._read(key, _ASSESSMENT)
+        if found is not None:
+            self._local.put(key, found)
+        return found
+
+    async def put(self, key: str, assessment: Assessment, *, content: str) -> None:
+        """Keep one."""
+        self._local.put(key, assessment)
+        await self._write(key, assessment, content)
+
+    async def recall(self, key: str) -> SegmentScore | None:
+        """A segment's memo."""
+        return await self._read(key, _SEGMENT)
+
+    async def remember(self, key: str, score: SegmentScore, *, content: str) -> None:
+        """Memo one segment."""
+        await self._write(key, score, content)
+
+    async def forget(self, content: str) -> None:
+        """Drop all that was kept for a content. What Redis could not drop expires with its time."""
+        self._local.clear()
+        await self._link.run(lambda redis: _drop(redis, index_key(content)), None)
+
+    @asynccontextmanager
+    async def single_flight(self, key: str, patience: float) -> AsyncIterator[bool]:
+        """Enter with True to do the work; with False once another did it, or died of it: look again, then work."""
+        lease, token = flight_key(key), secrets.token_hex(16)
+        if not await self._take(lease, token):
+            yield not await self._ended(lease, patience)
+            return
+        renewal = asyncio.create_task(self._renew(lease, token))
+        try:
+            yield True
+        finally:
+            renewal.cancel()
+            await asyncio.wait([renewal])
+            await self._link.run(lambda redis: redis.eval(_RELEASE, 1, lease, token), None)
+
+    async def attempt(self, record: str) -> int:
+        """Count a start in Redis and in the state folder; the larger count holds."""
+        try:
+            here = self._files.add(record)
+        except OSError:
+            self._on_error("state")
+            here = 1
+        ttl = self._settings.attempts_ttl
+        return max(here, await self._link.run(lambda redis: redis.eval(_COUNT, 1, attempts_key(record), ttl), 0))
+
+    async def settle(self, record: str) -> None:
+        """Forget the count."""
+        try:
+            self._files.drop(record)
+        except OSError:
+            self._on_error("state")
+        await self._link.run(lambda redis: redis.unlink(attempts_key(record)), None)
+
+    async def _read(self, key: str, kind: TypeAdapter[T]) -> T | None:
+        raw = await self._link.run(lambda redis: redis.get(key), None)
+        if raw is None:
+            return None
+        assert isinstance(raw, bytes)
+        try:
+            if raw.startswith(_TAG):
+                return kind.validate_json(raw[len(_TAG) :])
+        except ValidationError:
+            pass  # counted below, like a tag that is not ours
+        self._on_error("value")
+        return None
+
+    async def _write(self, key: str, value: Assessment | SegmentScore, content: str) -> None:
+        raw = _TAG + orjson.dumps(value, default=dict)  # a Mapping that is no dict
+        ttl = self._settings.ttl * random.uniform(1 - self._settings.jitter, 1 + self._settings.jitter)  # noqa: S311
+        longest = self._settings.ttl * (1 + self._settings.jitter)
+
+        async def write(redis: Redis) -> None:
+            async with redis.pipeline(transaction=False) as pipe:
+                # The index comes first: a value that `forget` cannot find must not exist.
+                pipe.sadd(index_key(content), key)
+                pipe.pexpire(index_key(content), round(longest * 1000))
+                pipe.set(key, raw, px=round(ttl * 1000))
+                await pipe.execute()
+
+        await self._link.run(write, None)
+
+    async def _take(self, lease: str, token: str) -> bool:
+        """True if the lease is ours, or nobody can tell."""
+        ms = round(self._settings.lease * 1000)
+
+        async def take(redis: Redis) -> bool:
+            return bool(await redis.set(lease, token, nx=True, px=ms))
+
+        return await self._link.run(take, otherwise=True)
+
+    async def _renew(self, lease: str, token: str) -> None:
+        ms = round(self._settings.lease * 1000)
+        while True:
+            await asyncio.sleep(self._settings.lease / 3)
+            await self._link.run(lambda redis: redis.eval(_RENEW, 1, lease, token, ms), None)
+
+    async def _ended(self, lease: str, patience: float) -> bool:
+        """True once the lease is gone; False after `patience` seconds, or when Redis does not answer."""
+        ends, pause = self._monotonic() + patience, 0.01
+        while (left := ends - self._monotonic()) > 0:
+            await asyncio.sleep(min(pause * random.uniform(0.5, 1.0), left))  # noqa: S311
+            pause = min(pause * 2, 0.1)
+            held = await self._link.run(lambda redis: redis.exists(lease), otherwise=-1)
+            if held <= 0:
+                return held == 0
+        return False
+
+
+async def _drop(redis: Redis, index: str) -> None:
+    """Drop the keys of an index and take them off it; a key that is added meanwhile stays indexed."""
+    keys = list(await redis.smembers(index))
+    if not keys:
+        return
+    async with redis.pipeline(transaction=False) as pipe:
+        for key in keys:  # one command a key: a cluster refuses a command over several slots
+            pipe.unlink(key)
+        pipe.srem(index, *keys)
+        await pipe.execute()

@@ -1,0 +1,158 @@
+"""Genuine Apache Kafka in KRaft mode, one node as broker and controller, on the jars that Maven brings."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import socket
+import struct
+import subprocess
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+from omniguard.devstack.cache import last_lines, once, require_space, verify
+from omniguard.devstack.errors import DevStackError, MissingPrerequisite
+from omniguard.devstack.java import find_java, home_of
+from omniguard.devstack.parts import Ports
+from omniguard.devstack.process import Launch
+
+_DATA = resources.files("omniguard.devstack") / "data"
+_CLUSTER = "b21uaWd1YXJkLWRldg"  # 16 bytes in base64, the same for every developer: a data folder survives a restart
+_JVM = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
+_DOWNLOAD_MEGABYTES = 300  # 55 MB of jars, 75 MB of Maven's own repository, and room
+
+
+@dataclass(frozen=True, slots=True)
+class Kafka:
+    """One broker whose topics are created explicitly and whose groups form without waiting."""
+
+    name: Literal["kafka"] = "kafka"
+    port_names: tuple[str, ...] = ("kafka", "controller")
+    start_limit: float = 90.0
+
+    def fetch(self) -> None:
+        """Java and the jars: from $KAFKA_HOME, the cache, or Maven."""
+        find_java()
+        _jars()
+
+    def launch(self, home: Path, ports: Ports) -> Launch:
+        """Writes the settings, formats the storage if it is new, and returns the broker's command."""
+        home.mkdir(parents=True, exist_ok=True)
+        require_space(home, 500)
+        settings = home / "server.properties"
+        settings.write_text(_settings(home, ports))
+        logging = home / "log4j2.properties"
+        logging.write_text(_DATA.joinpath("log4j2.properties").read_text())
+        options = (*_JVM, f"-Dlog4j2.configurationFile={logging}", "-cp", f"{_jars()}/*")
+        java = str(find_java())
+        if not (home / "data" / "meta.properties").exists():
+            _format(java, options, settings)
+        return Launch((java, *options, "kafka.Kafka", str(settings)), home.parent / "kafka.log", {})
+
+    def ready(self, ports: Ports) -> bool:
+        """True once the broker lists itself, hence has left the controller's fence."""
+        try:
+            return _brokers(ports["kafka"]) > 0
+        except (OSError, struct.error):
+            return False
+
+    def clear(self, home: Path) -> None:
+        """A killed broker recovers its own log at the next start."""
+
+    def urls(self, ports: Ports) -> dict[str, str]:
+        """`kafka`: bootstrap servers."""
+        return {"kafka": f"127.0.0.1:{ports['kafka']}"}
+
+
+def _settings(home: Path, ports: Ports) -> str:
+    broker, controller = f"127.0.0.1:{ports['kafka']}", f"127.0.0.1:{ports['controller']}"
+    values = {
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        # A fixed quorum: the formatted storage then holds no port, and the same data starts on others.
+        "controller.quorum.voters": f"1@{controller}",
+        "listeners": f"PLAINTEXT://{broker},CONTROLLER://{controller}",
+        "advertised.listeners": f"PLAINTEXT://{broker}",
+        "controller.listener.names": "CONTROLLER",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "log.dirs": str(home / "data"),
+        "auto.create.topics.enable": "false",
+        "message.max.bytes": str(2 * 1024 * 1024),
+        "offsets.topic.replication.factor": "1",
+        "offsets.topic.num.partitions": "4",
+        "transaction.state.log.replication.factor": "1",
+        "transaction.state.log.min.isr": "1",
+        "transaction.state.log.num.partitions": "4",
+        "share.coordinator.state.topic.replication.factor": "1",
+        "share.coordinator.state.topic.min.isr": "1",
+        # Defaults for many brokers and large logs; here they would only cost start-up time and disk.
+        "group.initial.rebalance.delay.ms": "0",
+        "group.min.session.timeout.ms": "1000",
+        "log.index.size.max.bytes": str(1024 * 1024),
+        "controlled.shutdown.enable": "false",
+        # After kill -9 the controller refuses the new broker until the session of the old one has ended.
+        "broker.session.timeout.ms": "4000",
+        "broker.heartbeat.interval.ms": "500",
+    }
+    return "".join(f"{key}={value}\n" for key, value in values.items())
+
+
+def _format(java: str, options: tuple[str, ...], settings: Path) -> None:
+    command = [java, *options, "kafka.tools.StorageTool", "format", f"--cluster-id={_CLUSTER}", "--config", str(settings)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode != 0:
+        raise DevStackError(f"Kafka's storage could not be formatted:\n{last_lines(done.stdout + done.stderr)}")
+
+
+def _brokers(port: int) -> int:
+    """How many brokers a Metadata request (version 1, no topics) lists."""
+    client = b"omniguard"
+    body = struct.pack(">hhih", 3, 1, 1, len(client)) + client + struct.pack(">i", 0)
+    with socket.create_connection(("127.0.0.1", port), 2.0) as connection:
+        connection.sendall(struct.pack(">i", len(body)) + body)
+        (size,) = struct.unpack(">i", connection.recv(4, socket.MSG_WAITALL))
+        _, brokers = struct.unpack(">ii", connection.recv(min(size, 4096), socket.MSG_WAITALL)[:8])
+    return int(brokers)
+
+
+def _jars() -> Path:
+    """Folder of the broker's jars. Raises MissingPrerequisite when Maven is absent or cannot download them."""
+    if named := os.environ.get("KAFKA_HOME"):
+        jars = Path(named).expanduser() / "libs"
+        if not any(jars.glob("kafka_*.jar")):
+            raise DevStackError(f"KAFKA_HOME names {named}, but {jars} holds no kafka_*.jar; expected an unpacked Kafka release")
+        return jars
+    pom = _DATA.joinpath("pom.xml").read_bytes()
+    return once(f"kafka-{hashlib.sha256(pom).hexdigest()[:12]}", _download, megabytes=_DOWNLOAD_MEGABYTES)
+
+
+def _download(into: Path) -> None:
+    maven = shutil.which("mvn")
+    if maven is None:
+        raise MissingPrerequisite(
+            "Maven (mvn) was not found; it downloads Kafka's jars once",
+            "apt-get install maven, or set KAFKA_HOME to an unpacked Kafka release, or use your own broker by --kafka HOST:PORT",
+        )
+    pom = into.parent / "pom.xml"
+    pom.write_bytes(_DATA.joinpath("pom.xml").read_bytes())
+    goal = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={into}"]
+    done = subprocess.run(  # noqa: S603 - Maven with the user's settings as they are
+        [maven, "-B", "-q", "-ntp", "-f", str(pom), *goal], capture_output=True, text=True, check=False, env=_maven_env()
+    )
+    if done.returncode != 0:
+        raise MissingPrerequisite(
+            f"Maven could not download Kafka's jars:\n{last_lines(done.stdout + done.stderr)}",
+            "see that `mvn` can reach a repository (its settings.xml), or set KAFKA_HOME to an unpacked Kafka release",
+        )
+    verify(into, _DATA.joinpath("kafka-jars.sha256").read_text())
+
+
+def _maven_env() -> dict[str, str]:
+    """The user's environment; only a machine without any Java of its own is lent ours."""
+    env = dict(os.environ)
+    if "JAVA_HOME" not in env and shutil.which("java") is None:
+        env["JAVA_HOME"] = str(home_of(find_java()))
+    return env

@@ -1,0 +1,162 @@
+"""`omniguard dev`: genuine Kafka, Valkey and Triton on this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from omniguard.devstack import PARTS, DevStackError, PartStatus, Stack
+from omniguard.devstack.parts import PartName
+
+dev_app = typer.Typer(help="Start, look at and end genuine Kafka, Valkey and Triton on loopback ports.", no_args_is_help=True)
+
+_WATCH_SECONDS = 1.0
+
+
+def default_state_dir() -> Path:
+    """`omniguard/dev` in the XDG state folder."""
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "omniguard" / "dev"
+
+
+State = Annotated[
+    Path | None, typer.Option("--state", help="Folder of the stack: logs, data, ports. [default: XDG state folder]")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+
+
+@dev_app.command()
+def up(
+    state: State = None,
+    parts: Annotated[str, typer.Option(help="Which parts, with commas between.")] = ",".join(PARTS),
+    kafka: Annotated[str | None, typer.Option(help="Bootstrap servers of your own Kafka.")] = None,
+    redis: Annotated[str | None, typer.Option(help="URL of your own Redis or Valkey.")] = None,
+    triton: Annotated[str | None, typer.Option(help="gRPC address (HOST:PORT) of your own Triton.")] = None,
+    model_repository: Annotated[Path, typer.Option(help="Triton's model repository.")] = Path("model_repository"),
+    python: Annotated[Path, typer.Option(help="Interpreter whose environment the model sees.")] = Path(sys.executable),
+    trace_config: Annotated[list[str] | None, typer.Option(help="Passed to Triton, as mode=opentelemetry. Repeatable.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Stay in the foreground, watch the parts, end them on Ctrl-C.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Start what does not run yet and print the addresses.
+
+    Exit status: 0 all parts serve, 1 a part failed or died, 2 the call was wrong.
+    """
+    console = Console(stderr=True)
+    own: dict[PartName, str | None] = {"kafka": kafka, "redis": redis, "triton": triton}
+    with console.status("starting") as progress:
+        stack = Stack(
+            state or default_state_dir(),
+            parts=_names(parts),
+            external={name: address for name, address in own.items() if address is not None},
+            model_repository=model_repository,
+            python=python,
+            triton_args=[f"--trace-config={value}" for value in trace_config or ()],
+            owner=os.getpid() if wait else None,
+            report=progress.update,
+        )
+        try:
+            stack.up()
+        except DevStackError as error:
+            if wait:
+                stack.down()
+            raise _failed(console, error) from error
+    _show(stack.status(), as_json=as_json)
+    if wait:
+        _watch(stack, console)
+
+
+@dev_app.command()
+def down(
+    state: State = None,
+    purge: Annotated[bool, typer.Option("--purge", help="Delete data and logs as well.")] = False,
+) -> None:
+    """End everything that `up` started; somebody else's servers are left alone."""
+    console = Console(stderr=True)
+    stack = Stack(state or default_state_dir())
+    try:
+        with console.status("stopping"):
+            stack.down(purge=purge)
+    except DevStackError as error:
+        raise _failed(console, error) from error
+
+
+@dev_app.command()
+def status(state: State = None, as_json: Json = False) -> None:
+    """Show each part, and the last lines of the log of one that has died. Exit status 1 unless all of them serve."""
+    console = Console(stderr=True)
+    try:
+        found = Stack(state or default_state_dir()).status()
+    except DevStackError as error:
+        raise _failed(console, error) from error
+    _show(found, as_json=as_json)
+    if not found:
+        console.print("nothing was started here; see `omniguard dev up`", style="yellow", markup=False)
+    if not found or not all(part.healthy for part in found):
+        raise typer.Exit(1)
+
+
+def _names(text: str) -> list[PartName]:
+    wanted = {word.strip() for word in text.split(",") if word.strip()}
+    if unknown := wanted - set(PARTS):
+        raise typer.BadParameter(
+            f"no part {', '.join(sorted(unknown))}; expected some of {', '.join(PARTS)}", param_hint="--parts"
+        )
+    return [name for name in PARTS if name in wanted]
+
+
+def _failed(console: Console, error: DevStackError) -> typer.Exit:
+    console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+    return typer.Exit(1)
+
+
+def _show(parts: list[PartStatus], *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.buffer.write(orjson.dumps([_plain(part) for part in parts], option=orjson.OPT_APPEND_NEWLINE))
+        sys.stdout.flush()
+        return
+    table = Table("part", "state", "address", "log")
+    for part in parts:
+        style = "green" if part.healthy else "red"
+        table.add_row(part.name, f"[{style}]{part.state}[/]", part.urls.get(part.name, ""), part.log)
+    out = Console()
+    out.print(table)
+    for part in parts:
+        if part.detail:
+            out.print(f"{part.name}: {part.detail}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _plain(part: PartStatus) -> dict[str, object]:
+    return {
+        "part": part.name,
+        "state": part.state,
+        "healthy": part.healthy,
+        "pid": part.pid,
+        "urls": dict(part.urls),
+        "log": part.log,
+        "detail": part.detail,
+    }
+
+
+def _watch(stack: Stack, console: Console) -> None:
+    """Until a signal asks to stop (exit 0) or a part dies (exit 1); the stack ends with it."""
+    asked = threading.Event()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, lambda *_: asked.set())
+    dead: list[PartStatus] = []
+    while not dead and not asked.wait(_WATCH_SECONDS):
+        dead = [part for part in stack.status() if part.state == "dead"]
+    stack.down()
+    for part in dead:
+        console.print(f"{part.name} has died: {part.detail}\nlog: {part.log}", style="red", markup=False, soft_wrap=True)
+    if dead:
+        raise typer.Exit(1)

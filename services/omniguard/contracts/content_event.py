@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StrictStr, StringConstraints, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from omniguard.contracts import cloudevents, fields
+from omniguard.contracts import cloudevents, fields, wording
 from omniguard.contracts.fields import Contract
 from omniguard.domain.content import Cause, Deletion, Identity, Modality, Part, Turn, Upload
 from omniguard.domain.revision import MAX_REQUEST
@@ -75,15 +75,13 @@ class PartData(Contract):
         if len(sources) != 1:
             raise PydanticCustomError("source", "expected exactly one of text, data and uri")
         if self.text is not None and self.modality is not Modality.TEXT:
-            raise PydanticCustomError("source", "text belongs to a part of modality text; send media as data or uri")
+            raise PydanticCustomError("source", "expected text only in a part of modality text; send media as data or uri")
         if self.data is not None and self.modality is Modality.TEXT:
-            raise PydanticCustomError("source", "data belongs to media; send a text as text or uri")
+            raise PydanticCustomError("source", "expected data only for media; send a text as text or uri")
         if self.text is not None and not self.text.strip():
-            raise PydanticCustomError("source", "the text is blank; leave the part out")
+            raise PydanticCustomError("source", "expected a text that is not blank; leave the part out")
         if self.uri is not None and self.uri.split(":", 1)[0].lower() not in SCHEMES:
-            raise PydanticCustomError(
-                Reason.UNSUPPORTED.value, "the uri's scheme is not supported; expected http, https, s3 or file"
-            )
+            raise PydanticCustomError(Reason.UNSUPPORTED.value, "expected a uri of scheme http, https, s3 or file")
         return self
 
     def to_domain(self) -> Part:
@@ -114,13 +112,13 @@ class ContentData(Contract):
     @model_validator(mode="after")
     def _as_a_whole(self) -> ContentData:
         if len({part.id for part in self.parts}) != len(self.parts):
-            raise PydanticCustomError("parts", "two parts have the same id; expected each id once")
+            raise PydanticCustomError("parts", "expected each part id once; two parts share one")
         inline = sum(len((part.text or "").encode()) + len(part.data or b"") for part in self.parts)
         inline += sum(len(turn.text.encode()) for turn in self.context)
         if inline > MAX_INLINE_BYTES:
             raise PydanticCustomError(
                 Reason.TOO_LARGE.value,
-                "inline parts and context are {found} bytes; expected at most {limit} in all: send larger ones by uri",
+                "expected at most {limit} bytes inline, parts and context together, and found {found}; send larger ones by uri",
                 {"found": inline, "limit": MAX_INLINE_BYTES},
             )
         return self
@@ -262,12 +260,10 @@ def _upload(identity: Identity, data: Mapping[str, Any], time: datetime | None) 
 
 def _explain(error: ValidationError, data: Mapping[str, Any]) -> tuple[Reason, str, str | None]:
     """The first error, by its place and never by its value."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"])
+    first = error.errors(include_url=False, include_input=False)[0]
     reason = Reason(first["type"]) if first["type"] in {Reason.TOO_LARGE, Reason.UNSUPPORTED} else Reason.INVALID_EVENT
-    more = error.error_count() - 1
-    others = f" (and {more} more)" if more else ""
-    return reason, f"data{where}: {first['msg']}{others}", _part_at(first["loc"], data)
+    where = wording.path(("data", *first["loc"]))
+    return reason, f"{where} is wrong or missing: expected {wording.expected(first)}", _part_at(first["loc"], data)
 
 
 def _part_at(loc: tuple[int | str, ...], data: Mapping[str, Any]) -> str | None:

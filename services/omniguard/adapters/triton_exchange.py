@@ -1,0 +1,173 @@
+"""One question to one Triton server: the request as `guard.wire` says it, and every answer checked against it.
+
+Nothing that came from the content is repeated in an error: what was found is told by kind, number and size.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import struct
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import grpc
+from pydantic import ValidationError
+from tritonclient.grpc import service_pb2
+
+from omniguard.errors import BadContent, Reason, Retryable
+from omniguard.guard.wire import (
+    EVENT,
+    EVENTS,
+    MEDIA,
+    REQUEST,
+    UNSAFE,
+    Capabilities,
+    CategoriesEvent,
+    CritiqueEvent,
+    ErrorEvent,
+    GuardErrorCode,
+    GuardRequest,
+    LabelEvent,
+)
+
+__all__ = ["AnyEvent", "Unavailable", "ask", "encode", "malformed"]
+
+AnyEvent = LabelEvent | CategoriesEvent | CritiqueEvent | ErrorEvent | Capabilities
+_MAX_EVENTS = 4096
+# Asks Triton to end a stream with a proper gRPC status instead of a text inside a response.
+_PROPER_STATUS = ("triton_grpc_error", "true")
+_AWAY = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.CANCELLED})
+# What Triton says with INTERNAL or UNKNOWN of a model process that died, a model that is being loaded, and a broken connection.
+_AWAY_WORDS = (
+    "not healthy",
+    "not found",
+    "not ready",
+    "no available versions",
+    "unavailable",
+    "exiting",
+    "RST_STREAM",
+    "Stream removed",
+)
+
+
+class Unavailable(Exception):
+    """This server cannot answer now; another one, or the same a little later, may."""
+
+
+def malformed(found: str, expected: str) -> Retryable:
+    """The answer breaks the contract."""
+    return Retryable(
+        Reason.GUARD_FAILED, f"guard model: found {found}, expected {expected}: see that client and model are of one release"
+    )
+
+
+def encode(model: str, request: GuardRequest, media: Sequence[bytes]) -> Any:
+    """A ModelInferRequest: REQUEST BYTES[1] and, where there are media, MEDIA BYTES[n]."""
+    inputs = [(REQUEST, [request.model_dump_json(exclude_defaults=False).encode()])]
+    if media:
+        inputs.append((MEDIA, list(media)))
+    message = service_pb2.ModelInferRequest(model_name=model)
+    for name, elements in inputs:
+        message.inputs.add(name=name, datatype="BYTES", shape=[len(elements)])
+        message.raw_input_contents.append(b"".join(part for e in elements for part in (struct.pack("<I", len(e)), e)))
+    return message
+
+
+async def ask(infer: Any, message: Any, *, timeout: float, traceparent: str | None) -> list[AnyEvent]:
+    """Send one request on a stream of its own and read its events up to the final one.
+
+    Cancelling the task cancels the request inside Triton.
+
+    Raises:
+        Unavailable: no answer from this server now.
+        Retryable: guard_failed or deadline.
+        BadContent: unsupported.
+
+    """
+    metadata = (_PROPER_STATUS,) if traceparent is None else (_PROPER_STATUS, ("traceparent", traceparent))
+    call = infer(metadata=metadata, timeout=timeout)
+    try:
+        await call.write(message)
+        await call.done_writing()
+        return await _read(call)
+    except grpc.aio.AioRpcError as error:
+        _raise_status(error)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise Unavailable("the channel was closed") from None  # by us, as the address went away
+    except asyncio.InvalidStateError:
+        # Writing to a call that has already ended: its status says why.
+        _raise_code(await call.code(), await call.details())
+    finally:
+        call.cancel()
+
+
+async def _read(call: Any) -> list[AnyEvent]:
+    events: list[AnyEvent] = []
+    while len(events) < _MAX_EVENTS:
+        response = await call.read()
+        if response is grpc.aio.EOF:
+            if (status := await call.code()) is not grpc.StatusCode.OK:
+                _raise_code(status, await call.details())
+            raise malformed(f"the end of the answer after {len(events)} events", "a final event before it")
+        if response.error_message:
+            _raise_code(grpc.StatusCode.INTERNAL, response.error_message)
+        event = _event(response.infer_response)
+        if event.sequence != len(events):
+            raise malformed(f"event number {event.sequence}", f"number {len(events)}")
+        if isinstance(event, ErrorEvent):
+            _raise_event(event)
+        events.append(event)
+        if event.final:
+            return events
+    raise malformed(f"{_MAX_EVENTS} events", "a final one among them")
+
+
+def _event(response: Any) -> AnyEvent:
+    tensors = dict(zip((output.name for output in response.outputs), response.raw_output_contents, strict=False))
+    raw, score = tensors.get(EVENT), tensors.get(UNSAFE)
+    if raw is None or score is None:
+        raise malformed(f"tensors {sorted(tensors)}", f"{EVENT} and {UNSAFE}")
+    if len(raw) < 4 or struct.unpack_from("<I", raw)[0] != len(raw) - 4:
+        raise malformed(f"{EVENT} of {len(raw)} bytes", "one BYTES element")
+    if len(score) != 4:
+        raise malformed(f"{UNSAFE} of {len(score)} bytes", "one FP32")
+    try:
+        event = EVENTS.validate_json(raw[4:])
+    except ValidationError as error:
+        places = sorted({".".join(str(part) for part in e["loc"]) or "the whole" for e in error.errors(include_input=False)})
+        raise malformed(f"an event that is wrong at {', '.join(places)}"[:200], "one of the contract's events") from None
+    (value,) = struct.unpack("<f", score)
+    expected = event.unsafe if isinstance(event, LabelEvent) else math.nan
+    if not (math.isclose(value, expected, abs_tol=1e-6) or (math.isnan(value) and math.isnan(expected))):
+        raise malformed(f"{UNSAFE} {value:.6f} beside a {event.kind} event", f"{expected:.6f}")
+    return event
+
+
+def _raise_event(event: ErrorEvent) -> NoReturn:
+    said = f"guard model: found error {event.code} ({event.message[:200]}), expected an answer"
+    match event.code:
+        case GuardErrorCode.UNAVAILABLE | GuardErrorCode.CANCELLED:
+            raise Unavailable(said)
+        case GuardErrorCode.DEADLINE:
+            raise Retryable(Reason.DEADLINE, said)
+        case GuardErrorCode.UNSUPPORTED:
+            raise BadContent(Reason.UNSUPPORTED, said)
+        case _:
+            raise Retryable(Reason.GUARD_FAILED, said)
+
+
+def _raise_status(error: grpc.aio.AioRpcError) -> NoReturn:
+    _raise_code(error.code(), error.details())
+
+
+def _raise_code(code: grpc.StatusCode, details: str | None) -> NoReturn:
+    """Sort a gRPC status. Its text may quote an exception of the model, so it is read here and told nowhere."""
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        raise Retryable(Reason.DEADLINE, "guard model: found no answer, expected one before the deadline")
+    if code in _AWAY or any(words in (details or "") for words in _AWAY_WORDS):
+        raise Unavailable(f"gRPC status {code.name}")
+    raise Retryable(Reason.GUARD_FAILED, f"guard model: found gRPC status {code.name}, expected an answer: see Triton's log")

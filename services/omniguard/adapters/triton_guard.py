@@ -1,0 +1,166 @@
+"""The guard model in Triton, over gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from omniguard.adapters.clock import SystemClock
+from omniguard.adapters.triton_channels import Channels, Server
+from omniguard.adapters.triton_exchange import AnyEvent, Unavailable, ask, encode, malformed
+from omniguard.domain.scores import Critique, NamedCategory
+from omniguard.domain.taxonomy import TEST, UNCATEGORIZED
+from omniguard.errors import BadContent, Reason, Retryable
+from omniguard.guard.wire import MODEL, Capabilities, CategoriesEvent, CritiqueEvent, GuardRequest, LabelEvent, Mode
+from omniguard.observability import METRICS, Metrics, span, traceparent
+from omniguard.ports import Clock, Label
+
+__all__ = ["TritonGuard"]
+
+_FIRST_PAUSE = 0.05
+_LONGEST_PAUSE = 2.0
+_OUTCOMES = {
+    Reason.GUARD_UNAVAILABLE: "unavailable",
+    Reason.GUARD_FAILED: "failed",
+    Reason.DEADLINE: "deadline",
+    Reason.UNSUPPORTED: "unsupported",
+}
+
+
+class TritonGuard:
+    """`ports.GuardModel` over one or more Triton servers.
+
+    A request goes to the server that its affinity picks, to the next one where that is away, and round again after a
+    growing pause, until the request's `deadline_ms` is used up; without a deadline, for `patience` seconds. One request
+    without a deadline may take `longest` seconds. Cancelling a call cancels the request inside Triton.
+    """
+
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        *,
+        model: str = MODEL,
+        patience: float = 60.0,
+        longest: float = 600.0,
+        clock: Clock | None = None,
+        metrics: Metrics = METRICS,
+    ) -> None:
+        """`addresses` are host:port of Triton's gRPC; nothing is connected yet."""
+        self._channels = Channels(addresses)
+        self._model = model
+        self._patience = patience
+        self._longest = longest
+        self._clock = clock or SystemClock()
+        self._metrics = metrics
+        self._closed = False
+
+    async def capabilities(self) -> Capabilities:
+        """What the loaded engine can take."""
+        limit = round(self._patience * 1000)
+        events = await self._ask(GuardRequest(mode=Mode.CAPABILITIES, deadline_ms=limit), (), "")
+        match events:
+            case [Capabilities() as found]:
+                return found
+        raise malformed(_kinds(events), "one capabilities event")
+
+    async def label(self, request: GuardRequest, media: Sequence[bytes], *, affinity: str = "") -> Label:
+        """Label, then categories where the label calls for them. A name of the model's own becomes `uncategorized`."""
+        events = await self._ask(request, media, affinity)
+        match events:
+            case [LabelEvent() as label] if label.unsafe < request.categories_from:
+                return Label(label)
+            case [LabelEvent() as label, CategoriesEvent() as named]:
+                return Label(label, _names(named, request))
+        raise malformed(_kinds(events), f"a label, and categories with it from {request.categories_from} on")
+
+    async def critique(self, request: GuardRequest, media: Sequence[bytes], *, affinity: str = "") -> Critique:
+        """The whole critique; `segments` is the caller's to fill."""
+        started = self._clock.monotonic()
+        events = await self._ask(request, media, affinity)
+        pieces = [event for event in events if isinstance(event, CritiqueEvent)]
+        if len(pieces) != len(events):
+            raise malformed(_kinds(events), "critique events alone")
+        last = pieces[-1]
+        return Critique(
+            text="".join(piece.text for piece in pieces),
+            language=last.language,
+            tokens=last.usage.output_tokens,
+            duration_ms=round((self._clock.monotonic() - started) * 1000),
+            conditioned=last.conditioned,
+        )
+
+    async def close(self) -> None:
+        """Close every channel; calls in flight end as guard_unavailable."""
+        self._closed = True
+        await self._channels.close()
+
+    async def _ask(self, request: GuardRequest, media: Sequence[bytes], affinity: str) -> list[AnyEvent]:
+        with span("omniguard.guard", mode=request.mode.value), self._counted(request.mode):
+            asked = request.model_copy(update={"traceparent": request.traceparent or traceparent()})
+            return await self._until_answered(asked, media, affinity)
+
+    async def _until_answered(self, request: GuardRequest, media: Sequence[bytes], affinity: str) -> list[AnyEvent]:
+        if request.deadline_ms == 0:
+            raise Retryable(Reason.DEADLINE, "guard model: found no time left to ask, expected a deadline in the future")
+        seconds = self._patience if request.deadline_ms is None else request.deadline_ms / 1000
+        until = self._clock.monotonic() + seconds
+        pause = _FIRST_PAUSE
+        found = "none was reached"
+        while (left := until - self._clock.monotonic()) > 0 and not self._closed:
+            for server in await self._channels.order(affinity):
+                try:
+                    return await self._once(server, request, media, until)
+                except Unavailable as error:
+                    found = str(error)
+                    self._metrics.count("omniguard_guard_retries_total", mode=request.mode.value)
+            # Full jitter: workers that lost the same server do not come back together.
+            await asyncio.sleep(min(left, random.uniform(_FIRST_PAUSE / 2, pause)))  # noqa: S311
+            pause = min(pause * 2, _LONGEST_PAUSE)
+        raise Retryable(
+            Reason.GUARD_UNAVAILABLE,
+            f"guard model: {found}, expected a server to answer within {seconds:g} s: see that Triton runs",
+        )
+
+    async def _once(self, server: Server, request: GuardRequest, media: Sequence[bytes], until: float) -> list[AnyEvent]:
+        if request.deadline_ms is None:
+            return await ask(
+                server.infer, encode(self._model, request, media), timeout=self._longest, traceparent=request.traceparent
+            )
+        left = until - self._clock.monotonic()
+        if left <= 0:
+            raise Unavailable("its time was used up by others")
+        message = encode(self._model, request.model_copy(update={"deadline_ms": int(left * 1000)}), media)
+        return await ask(server.infer, message, timeout=left, traceparent=request.traceparent)
+
+    @contextmanager
+    def _counted(self, mode: Mode) -> Iterator[None]:
+        outcome = "ok"
+        try:
+            with self._metrics.timed("omniguard_guard_duration_seconds", mode=mode.value):
+                yield
+        except (Retryable, BadContent) as error:
+            outcome = _OUTCOMES[error.reason]
+            raise
+        except asyncio.CancelledError:
+            outcome = "cancelled"
+            raise
+        finally:
+            self._metrics.count("omniguard_guard_requests_total", mode=mode.value, outcome=outcome)
+
+
+def _names(event: CategoriesEvent, request: GuardRequest) -> tuple[NamedCategory, ...]:
+    """Each name once, with its highest confidence, in the model's order."""
+    allowed = {category.name for category in request.policy} | {TEST}
+    names: dict[str, float] = {}
+    for named in event.categories:
+        if named.name is not None and named.name not in allowed:
+            raise malformed("a category that the request did not name", "one of the policy's")
+        name = named.name or UNCATEGORIZED
+        names[name] = max(names.get(name, 0.0), named.confidence)
+    return tuple(NamedCategory(name, confidence) for name, confidence in names.items())
+
+
+def _kinds(events: Sequence[AnyEvent]) -> str:
+    return f"events {', '.join(event.kind for event in events)}"

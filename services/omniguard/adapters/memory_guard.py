@@ -58,7 +58,7 @@ class MemoryGuard:
             engine="memory",
             digest=hashlib.sha256(repr(sorted(self._words.items())).encode()).hexdigest()[:16],
             modalities=self._assesses,
-            assessed={modality: (*CATEGORIES, TEST) for modality in self._assesses},
+            assessed=dict.fromkeys(self._assesses, (*CATEGORIES, TEST)),
             max_text_chars=100_000,
             max_frames=64,
             max_pixels=1_003_520,

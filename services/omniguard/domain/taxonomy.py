@@ -18,5 +18,7 @@ CATEGORIES = (
 )
 TEST = "test"
 """Raised by our own phrase, picture and tone alone, so that an operator can prove the whole path."""
+TEST_PHRASE = "OMNIGUARD-STANDARD-TEST-PHRASE-4C7A-91E2-D05B"
+"""The phrase; letters and digits count, in any case. Every engine and every twin raises `test` for it."""
 UNCATEGORIZED = "uncategorized"
 """Unsafe, and no name of the policy fits; the policy says what that means."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from omniguard.domain.content import FetchedPart, Part, Segment
+from omniguard.domain.content import MediaInfo as MediaInfo
 from omniguard.domain.deadline import Deadline
 from omniguard.domain.fetching import FetchRules
 from omniguard.domain.plan import ChunkPlan
@@ -40,17 +41,6 @@ class MediaStore(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class MediaInfo:
-    """What probing found. `seconds` is None for stills; an animated picture is `video` without sound."""
-
-    seconds: float | None
-    has_frames: bool
-    has_sound: bool
-    width: int = 0
-    height: int = 0
-
-
 class Decoder(Protocol):
     """Turns a fetched media part into segments, in a process of its own."""
 
@@ -63,7 +53,7 @@ class Decoder(Protocol):
 
         """
 
-    def segments(self, part: FetchedPart, info: MediaInfo, plan: ChunkPlan, deadline: Deadline) -> AsyncIterator[Segment]:
+    def segments(self, part: FetchedPart, info: MediaInfo, plan: ChunkPlan, deadline: Deadline) -> AsyncGenerator[Segment, None]:
         """Decode in order of time; at most a few segments are held at once.
 
         Raises as `probe`; what was yielded before an error stays valid, so partial coverage can be stated.

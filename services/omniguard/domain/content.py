@@ -110,6 +110,22 @@ class FetchedPart:
 
 
 @dataclass(frozen=True, slots=True)
+class MediaInfo:
+    """What probing found.
+
+    `seconds` is None for stills; an animated picture is `video` without sound. `unexamined_streams` counts further sound
+    and picture tracks (a second language, a cover picture): one of each kind is decoded, the one a player would choose.
+    """
+
+    seconds: float | None
+    has_frames: bool
+    has_sound: bool
+    width: int = 0
+    height: int = 0
+    unexamined_streams: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Frame:
     """One encoded picture. `time` is seconds from the start of its part (0 for a still image)."""
 

@@ -1,0 +1,162 @@
+"""Opening sound and video files with FFmpeg: what may be opened, and which streams are taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import av.error
+import av.logging
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.stream import Discard, Disposition
+from av.video.stream import VideoStream
+
+from omniguard.errors import BadContent, Reason
+from omniguard.media.limits import DecodeLimits
+
+# The demuxer is forced by the sniffed type, so that FFmpeg never probes: a playlist cannot pass for a film.
+_DEMUXER = {
+    "audio/mpeg": "mp3",
+    "audio/wav": "wav",
+    "audio/flac": "flac",
+    "audio/aac": "aac",
+    "audio/ogg": "ogg",
+    "video/ogg": "ogg",
+    "audio/mp4": "mov",
+    "video/mp4": "mov",
+    "video/quicktime": "mov",
+    "video/webm": "matroska",
+    "video/matroska": "matroska",
+    "video/mp2t": "mpegts",
+    "video/x-msvideo": "avi",
+}
+# Formats whose header states the length. Elsewhere it is an estimate from the bit rate, and packets are counted instead.
+_STATES_LENGTH = frozenset({"audio/wav", "audio/flac", "audio/mp4", "video/mp4", "video/quicktime", "video/webm"}) | frozenset(
+    {"video/matroska", "video/x-msvideo"}
+)
+# `protocol_whitelist` holds for whatever a demuxer opens by itself; `enable_drefs` is MOV's way to name other files.
+_OPTIONS = {"protocol_whitelist": "file", "enable_drefs": "0", "use_absolute_path": "0"}
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """The tracks that a player would choose, and where the timeline starts and ends, in seconds of the container."""
+
+    container: InputContainer
+    video: VideoStream | None
+    audio: AudioStream | None
+    zero: float
+    stated: float | None
+    others: int
+
+
+def silence_ffmpeg() -> None:
+    """FFmpeg writes parts of file names and metadata to the log: keep it quiet."""
+    av.logging.set_level(None)
+    av.logging.set_libav_level(av.logging.PANIC)
+
+
+@contextmanager
+def damage() -> Iterator[None]:
+    """Turn FFmpeg's errors into ours.
+
+    Raises:
+        BadContent: unsupported, too_large (out of memory) or damaged.
+
+    """
+    try:
+        yield
+    except (av.error.DecoderNotFoundError, av.error.PatchWelcomeError, av.error.NotImplementedError) as error:
+        raise BadContent(Reason.UNSUPPORTED, "the codec is not one that can be decoded here: convert the file") from error
+    except MemoryError as error:
+        raise BadContent(Reason.TOO_LARGE, "decoding needs more memory than the limit: send a smaller picture size") from error
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        kind = type(error).__name__
+        raise BadContent(Reason.DAMAGED, f"the file is damaged ({kind}): expected one that plays to its end") from error
+
+
+@contextmanager
+def opened(path: Path, media_type: str, limits: DecodeLimits, *, only: str | None = None) -> Iterator[Streams]:
+    """Open a file for reading; `only` ("video" or "audio") leaves all other tracks unread.
+
+    Raises:
+        BadContent: damaged, unsupported, too_large.
+
+    """
+    with damage():
+        container = av.open(f"file:{path}", format=_DEMUXER[media_type], options=dict(_OPTIONS), metadata_errors="replace")
+    with container:
+        streams = _choose(container, media_type, limits)
+        chosen = {"video": streams.video, "audio": streams.audio}
+        keep = (chosen[only],) if only else (streams.video, streams.audio)
+        for stream in container.streams:
+            if stream not in keep:
+                stream.discard = Discard.all
+        yield streams
+
+
+def _choose(container: InputContainer, media_type: str, limits: DecodeLimits) -> Streams:
+    if len(container.streams) > limits.max_streams:
+        found = f"{len(container.streams)} streams"
+        raise BadContent(Reason.TOO_LARGE, f"the file has {found}; expected at most {limits.max_streams}: leave out the others")
+    cover = Disposition.attached_pic | Disposition.timed_thumbnails
+    pictures = [s for s in container.streams.video if not s.disposition & cover]
+    video = _best(container, pictures)
+    audio = container.streams.best("audio", related=video)
+    if not isinstance(audio, AudioStream):
+        audio = None
+    others = len(container.streams.video) + len(container.streams.audio) - (video is not None) - (audio is not None)
+    for stream in (video, audio):
+        if stream is not None:
+            stream.codec_context.thread_count = 1
+    if video is not None:
+        _check_pixels(video, limits)
+        video.codec_context.options = {"max_pixels": str(limits.max_pixels)}
+    starts = [float(s.start_time * s.time_base) for s in (video, audio) if s and s.start_time is not None and s.time_base]
+    stated = container.duration / 1_000_000 if container.duration and media_type in _STATES_LENGTH else None
+    return Streams(container, video, audio, zero=min(starts, default=0.0), stated=stated, others=others)
+
+
+def _best(container: InputContainer, pictures: list[VideoStream]) -> VideoStream | None:
+    """FFmpeg's choice, unless that is a cover picture."""
+    best = container.streams.best("video")
+    return best if isinstance(best, VideoStream) and best in pictures else next(iter(pictures), None)
+
+
+def _check_pixels(video: VideoStream, limits: DecodeLimits) -> None:
+    width, height = video.codec_context.width, video.codec_context.height
+    if width * height > limits.max_pixels:
+        raise BadContent(
+            Reason.TOO_LARGE,
+            f"the video is {width} x {height} pixels; expected at most {limits.max_pixels} in all: send a smaller version",
+        )
+
+
+def stated_end(streams: Streams, stream: VideoStream | AudioStream) -> float | None:
+    """Where the header says that a track ends, in seconds of the part; None where it does not say."""
+    if streams.stated is None or stream.duration is None or stream.time_base is None:
+        return None
+    start = float((stream.start_time or 0) * stream.time_base)
+    return start + float(stream.duration * stream.time_base) - streams.zero
+
+
+def scan_seconds(streams: Streams, limits: DecodeLimits) -> float:
+    """The length by reading every packet's time stamp, without decoding.
+
+    Raises:
+        BadContent: too_long; damaged.
+
+    """
+    end = 0.0
+    chosen = tuple(s for s in (streams.video, streams.audio) if s is not None)
+    with damage():
+        for packet in streams.container.demux(chosen):
+            if packet.pts is not None and packet.time_base is not None:
+                end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base) - streams.zero)
+            if end > limits.max_seconds:
+                break
+    return end

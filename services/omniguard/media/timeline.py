@@ -1,0 +1,103 @@
+"""Frames and sound of one file are cut into segments on one timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+from omniguard.domain.content import MediaInfo, Modality, Segment
+from omniguard.domain.plan import ChunkPlan
+from omniguard.errors import BadContent, Reason
+from omniguard.media.audio import SoundTrack
+from omniguard.media.container import damage, opened, scan_seconds
+from omniguard.media.limits import DecodeLimits
+from omniguard.media.spans import SHORTEST_TAIL, stride, window_end
+from omniguard.media.video import PictureTrack
+
+_MISSING_SECONDS = 1.0
+_MISSING_SHARE = 0.02
+
+
+def probe_timeline(path: Path, media_type: str, limits: DecodeLimits) -> MediaInfo:
+    """Length and tracks of a sound or video file, without decoding it.
+
+    Raises:
+        BadContent: damaged, unsupported, too_large, too_long.
+
+    """
+    with opened(path, media_type, limits) as streams:
+        if streams.video is None and streams.audio is None:
+            raise BadContent(Reason.DAMAGED, "the file holds neither sound nor pictures; expected at least one track")
+        seconds = streams.stated or scan_seconds(streams, limits)
+        if seconds > limits.max_seconds:
+            found = f"the file states {seconds:.0f} s"
+            raise BadContent(Reason.TOO_LONG, f"{found}; expected at most {limits.max_seconds:.0f} s: split it")
+        video = streams.video
+        width, height = (video.codec_context.width, video.codec_context.height) if video else (0, 0)
+        return MediaInfo(seconds, video is not None, streams.audio is not None, width, height, streams.others)
+
+
+def timeline_segments(part_id: str, path: Path, media_type: str, plan: ChunkPlan, limits: DecodeLimits) -> Iterator[Segment]:
+    """Decode once from begin to end; memory stays bounded by a few windows, however long the file and its interleaving.
+
+    Sound and pictures are read through two handles, so that a file that holds all pictures before all sound costs no more.
+
+    Raises:
+        BadContent: damaged (also where clearly less was found than the file states), unsupported, too_large, too_long.
+            What was yielded before stays valid.
+
+    """
+    with ExitStack() as stack:
+        streams = stack.enter_context(opened(path, media_type, limits))
+        pictures = sound = None
+        if streams.video is not None:
+            only = stack.enter_context(opened(path, media_type, limits, only="video"))
+            pictures = PictureTrack(only, only.video, plan, limits) if only.video is not None else None
+        if streams.audio is not None:
+            only = stack.enter_context(opened(path, media_type, limits, only="audio"))
+            sound = SoundTrack(only, only.audio, plan.sample_rate, limits) if only.audio is not None else None
+        yield from _cut(part_id, pictures, sound, plan)
+        _check_complete(pictures, sound, streams.stated)
+
+
+def _cut(part_id: str, pictures: PictureTrack | None, sound: SoundTrack | None, plan: ChunkPlan) -> Iterator[Segment]:
+    tracks = tuple(track for track in (pictures, sound) if track is not None)
+    step = stride(plan.window_seconds, 0.0 if pictures is not None else plan.overlap_seconds)
+    index, t1 = 0, 0.0
+    while True:
+        t0 = index * step
+        with damage():
+            for track in tracks:
+                track.advance(t0 + plan.window_seconds + SHORTEST_TAIL)
+        end = max(track.end for track in tracks) if all(track.ended for track in tracks) else None
+        if end is not None and t1 >= end:
+            return
+        t1 = window_end(t0, plan.window_seconds, end)
+        yield Segment(
+            part=part_id,
+            index=index,
+            modality=Modality.AUDIO if pictures is None else Modality.VIDEO,
+            t0=t0,
+            t1=t1,
+            frames=pictures.take(t1) if pictures is not None else (),
+            sound=sound.take(t0, t1, keep_from=t0 + step) if sound is not None else None,
+        )
+        index += 1
+
+
+def _check_complete(pictures: PictureTrack | None, sound: SoundTrack | None, stated: float | None) -> None:
+    tracks = tuple(track for track in (pictures, sound) if track is not None)
+    for track in tracks:
+        if track.failure is not None:
+            raise track.failure
+        if track.end == 0.0:
+            kind = "picture" if track is pictures else "sound"
+            raise BadContent(Reason.DAMAGED, f"nothing of the file's {kind} track could be decoded; send a whole file")
+    found = [(track.end, track.stated_end) for track in tracks]
+    for seconds, expected in (*found, (max(end for end, _ in found), stated)):
+        if expected is not None and expected - seconds > max(_MISSING_SECONDS, _MISSING_SHARE * expected):
+            raise BadContent(
+                Reason.DAMAGED,
+                f"the file states {expected:.1f} s, and {seconds:.1f} s could be decoded; it seems cut off: send it again whole",
+            )

@@ -1,0 +1,1 @@
+"""Media made for tests: nothing binary is kept in the repository."""

@@ -1,0 +1,37 @@
+"""The one place where engines plug in. An engine's libraries are imported only when it is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from omniguard.errors import Misconfigured
+from omniguard.guard.engine import Engine
+
+__all__ = ["KNOWN", "load"]
+
+Settings = Mapping[str, str]
+"""The model's parameters from config.pbtxt, all strings."""
+
+
+def _lite(settings: Settings) -> Engine:
+    from omniguard.guard.lite.engine import LiteEngine, LiteSettings
+
+    return LiteEngine(LiteSettings.parse(settings))
+
+
+KNOWN: Mapping[str, Callable[[Settings], Engine]] = {"lite": _lite}
+
+
+def load(settings: Settings) -> Engine:
+    """The engine that `settings["engine"]` names, loaded and ready.
+
+    Raises:
+        Misconfigured: no such engine, a setting is wrong, or the engine's files cannot be had.
+
+    """
+    name = settings.get("engine", "")
+    if name not in KNOWN:
+        raise Misconfigured(
+            f"parameter engine: found {name!r}, expected one of: {', '.join(sorted(KNOWN))}; correct it in config.pbtxt"
+        )
+    return KNOWN[name](settings)

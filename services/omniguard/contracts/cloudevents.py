@@ -7,15 +7,19 @@ import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import orjson
+from pydantic import BaseModel, ValidationError
 
+from omniguard.contracts import wording
 from omniguard.errors import Unidentifiable
+from omniguard.ports import Message
 
 STRUCTURED = "application/cloudevents+json"
 JSON = "application/json"
 Mode = Literal["structured", "binary"]
+M = TypeVar("M", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ def read(value: bytes | None, headers: Mapping[str, bytes]) -> CloudEvent:
     """
     if value is None:
         raise Unidentifiable(
-            "the record has no value; expected a CloudEvent; to delete a content send omniguard.content-deleted.v1"
+            "the record has no value; expected a CloudEvent; to delete a content, send omniguard.content-deleted.v1"
         )
     attributes = {name.lower(): content for name, content in headers.items()}
     content_type = _text(attributes.get("content-type", b"")).split(";")[0].strip().lower()
@@ -55,24 +59,57 @@ def read(value: bytes | None, headers: Mapping[str, bytes]) -> CloudEvent:
     raise Unidentifiable("found JSON that is no CloudEvent; expected ce_ headers, or a body with specversion, type and data")
 
 
-def write(
-    attributes: Mapping[str, str], data: Mapping[str, Any], *, time: datetime, mode: Mode, traceparent: str | None = None
-) -> tuple[bytes, dict[str, bytes]]:
-    """Encode an event; return the record's value and headers.
+def message(
+    topic: str,
+    key: str,
+    kind: str,
+    event_id: str,
+    data: Mapping[str, Any],
+    *,
+    source: str,
+    time: datetime,
+    mode: Mode,
+    headers: Mapping[str, bytes] | None = None,
+) -> Message:
+    """Encode an event; its subject is the record's key.
 
     Args:
-        attributes: type, source, id and subject.
-        data: what the event says, ready for JSON.
+        topic: where it goes.
+        key: the record's key.
+        kind: the event's type.
+        event_id: the event's id.
+        data: what it says, ready for JSON.
+        source: who says it.
         time: when it happened; aware.
         mode: which of the two forms.
-        traceparent: W3C trace context for the record's header.
+        headers: further headers of the record, such as trace context.
 
     """
-    envelope = {"specversion": "1.0", **attributes, "time": timestamp(time)}
-    trace = {"traceparent": traceparent.encode()} if traceparent else {}
+    envelope = {"specversion": "1.0", "type": kind, "source": source, "id": event_id, "subject": key, "time": timestamp(time)}
     if mode == "structured":
-        return orjson.dumps({**envelope, "datacontenttype": JSON, "data": data}), {"content-type": STRUCTURED.encode(), **trace}
-    return orjson.dumps(data), {"content-type": JSON.encode(), **{f"ce_{k}": v.encode() for k, v in envelope.items()}, **trace}
+        value = orjson.dumps({**envelope, "datacontenttype": JSON, "data": data})
+        ours = {"content-type": STRUCTURED.encode()}
+    else:
+        value = orjson.dumps(data)
+        ours = {"content-type": JSON.encode(), **{f"ce_{name}": text.encode() for name, text in envelope.items()}}
+    return Message(topic=topic, key=key.encode(), value=value, headers={**(headers or {}), **ours})
+
+
+def decode(value: bytes | None, headers: Mapping[str, bytes], kind: str, model: type[M]) -> M:
+    """Read an event of one known type.
+
+    Raises:
+        Unidentifiable: it is of another type, or its data break the contract.
+
+    """
+    event = read(value, headers)
+    if event.type != kind:
+        raise Unidentifiable(f"found a CloudEvent of another type; expected {kind}")
+    try:
+        return model.model_validate(event.data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise Unidentifiable(f"{wording.path(('data', *first['loc']))}: expected {wording.expected(first)}") from None
 
 
 def timestamp(time: datetime) -> str:
@@ -97,7 +134,7 @@ def _event(attributes: Mapping[str, Any], data: object) -> CloudEvent:
         raise Unidentifiable("found no CloudEvents specversion 1.0; expected it beside type")
     kind = attributes.get("type")
     if not isinstance(kind, str):
-        raise Unidentifiable("the CloudEvent has no type; expected omniguard.content-event.v1 or omniguard.content-deleted.v1")
+        raise Unidentifiable("the CloudEvent has no type; expected one like omniguard.content-event.v1")
     return CloudEvent(kind, attributes.get("time"), data)
 
 

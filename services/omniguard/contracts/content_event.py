@@ -263,7 +263,7 @@ def _explain(error: ValidationError, data: Mapping[str, Any]) -> tuple[Reason, s
     first = error.errors(include_url=False, include_input=False)[0]
     reason = Reason(first["type"]) if first["type"] in {Reason.TOO_LARGE, Reason.UNSUPPORTED} else Reason.INVALID_EVENT
     where = wording.path(("data", *first["loc"]))
-    return reason, f"{where} is wrong or missing: expected {wording.expected(first)}", _part_at(first["loc"], data)
+    return reason, f"{where}: expected {wording.expected(first)}", _part_at(first["loc"], data)
 
 
 def _part_at(loc: tuple[int | str, ...], data: Mapping[str, Any]) -> str | None:

@@ -199,7 +199,7 @@ def _problems(
 ) -> tuple[Problem, ...]:
     """Those given and those that decide() itself sees; what will not pass first, then by part."""
     result = {*given}
-    if not findings:
+    if not findings and not given:
         result.add(Problem(Reason.NOT_ASSESSED, "the upload has no part that was examined"))
     explained = {p.part for p in given}
     for part, finding in findings.items():

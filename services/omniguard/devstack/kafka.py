@@ -8,6 +8,7 @@ import shutil
 import socket
 import struct
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -32,11 +33,12 @@ class Kafka:
     name: Literal["kafka"] = "kafka"
     port_names: tuple[str, ...] = ("kafka", "controller")
     start_limit: float = 90.0
+    children: int = 0
 
-    def fetch(self) -> None:
+    def fetch(self, report: Callable[[str], None]) -> None:
         """Java and the jars: from $KAFKA_HOME, the cache, or Maven."""
         find_java()
-        _jars()
+        _jars(report)
 
     def launch(self, home: Path, ports: Ports) -> Launch:
         """Writes the settings, formats the storage if it is new, and returns the broker's command."""
@@ -118,7 +120,7 @@ def _brokers(port: int) -> int:
     return int(brokers)
 
 
-def _jars() -> Path:
+def _jars(report: Callable[[str], None] = lambda _: None) -> Path:
     """Folder of the broker's jars. Raises MissingPrerequisite when Maven is absent or cannot download them."""
     if named := os.environ.get("KAFKA_HOME"):
         jars = Path(named).expanduser() / "libs"
@@ -126,7 +128,12 @@ def _jars() -> Path:
             raise DevStackError(f"KAFKA_HOME names {named}, but {jars} holds no kafka_*.jar; expected an unpacked Kafka release")
         return jars
     pom = _DATA.joinpath("pom.xml").read_bytes()
-    return once(f"kafka-{hashlib.sha256(pom).hexdigest()[:12]}", _download, megabytes=_DOWNLOAD_MEGABYTES)
+
+    def make(into: Path) -> None:
+        report("kafka: Maven downloads the broker's jars, 55 MB, this once")
+        _download(into)
+
+    return once(f"kafka-{hashlib.sha256(pom).hexdigest()[:12]}", make, megabytes=_DOWNLOAD_MEGABYTES)
 
 
 def _download(into: Path) -> None:

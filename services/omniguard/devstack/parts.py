@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -30,8 +30,13 @@ class Part(Protocol):
         """Seconds from start to ready on a slow and busy machine."""
         ...
 
-    def fetch(self) -> None:
-        """Checks prerequisites and brings what is to be downloaded. Raises MissingPrerequisite."""
+    @property
+    def children(self) -> int:
+        """Child processes without which it accepts connections but cannot serve."""
+        ...
+
+    def fetch(self, report: Callable[[str], None]) -> None:
+        """Checks prerequisites and brings what is to be downloaded, telling `report` so. Raises MissingPrerequisite."""
         ...
 
     def launch(self, home: Path, ports: Ports) -> Launch:

@@ -7,7 +7,6 @@ kill -9 may have cut short.
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import socket
@@ -19,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from omniguard.devstack.errors import DevStackError, MissingPrerequisite, PartFailed
+from omniguard.devstack.errors import DevStackError, PartFailed
 
 MARK = "OMNIGUARD_DEVSTACK"
 """Environment variable that says which stack and part a process belongs to."""
@@ -27,7 +26,6 @@ MARK = "OMNIGUARD_DEVSTACK"
 _POLL_SECONDS = 0.05
 _CLOCK_STEP = 3.0  # creation times are derived from the wall clock, which may be set meanwhile: seconds tolerated
 _TAIL_BYTES = 16_384
-_children: dict[int, subprocess.Popen[bytes]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +45,9 @@ class Running:
     created: float
 
 
+_children: dict[Running, subprocess.Popen[bytes]] = {}  # kept for their exit codes
+
+
 def start(launch: Launch, mark: str) -> Running:
     """Starts the command in a session of its own, so that Ctrl-C in the terminal reaches the supervisor alone.
 
@@ -54,28 +55,20 @@ def start(launch: Launch, mark: str) -> Running:
     """
     env = {**os.environ, **launch.env, MARK: mark}
     try:
-        launch.log.parent.mkdir(parents=True, exist_ok=True)
         with launch.log.open("ab") as out:
             child = subprocess.Popen(  # noqa: S603 - the command is ours
                 launch.argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env, start_new_session=True
             )
     except OSError as error:
-        raise _explain(error, launch) from error
-    _children[child.pid] = child
-    return Running(child.pid, psutil.Process(child.pid).create_time())
-
-
-def _explain(error: OSError, launch: Launch) -> DevStackError:
-    if error.errno == errno.ENOSPC:
-        return MissingPrerequisite(
-            f"the disk of {launch.log.parent} is full", "free some space, or name another folder by --state"
-        )
-    return DevStackError(f"cannot start {launch.argv[0]}: {error.strerror} ({error.filename})")
+        raise DevStackError(f"cannot start {launch.argv[0]}: {error.strerror} ({error.filename})") from error
+    running = Running(child.pid, psutil.Process(child.pid).create_time())  # at least a zombie: we have not reaped it
+    _children[running] = child
+    return running
 
 
 def is_alive(running: Running) -> bool:
     """True while the very process runs. A zombie counts as dead, unless threads of it are still ending and hold its ports."""
-    child = _children.get(running.pid)
+    child = _children.get(running)
     if child is not None:
         return child.poll() is None  # ours: the number cannot be another's before we have reaped it
     try:
@@ -88,8 +81,17 @@ def is_alive(running: Running) -> bool:
 
 def exit_code(running: Running) -> int | None:
     """Exit code of a process this process started (negative: the signal that ended it), or None where it cannot be known."""
-    child = _children.get(running.pid)
+    child = _children.get(running)
     return child.poll() if child is not None else None
+
+
+def children(running: Running) -> int:
+    """How many living children the process has."""
+    try:
+        below = psutil.Process(running.pid).children()
+    except psutil.NoSuchProcess:
+        return 0
+    return sum(is_alive(Running(child.pid, child.create_time())) for child in below)
 
 
 def send(running: Running, signum: int) -> None:

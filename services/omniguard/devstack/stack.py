@@ -10,7 +10,8 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock
@@ -22,6 +23,7 @@ from omniguard.devstack.external import External
 from omniguard.devstack.kafka import Kafka
 from omniguard.devstack.parts import Part, PartName
 from omniguard.devstack.process import Launch
+from omniguard.devstack.report import PartStatus, StackUrls
 from omniguard.devstack.state import PartState
 from omniguard.devstack.triton import Triton
 from omniguard.devstack.valkey import Valkey
@@ -30,60 +32,6 @@ PARTS: tuple[PartName, ...] = ("kafka", "redis", "triton")
 _GRACE = 10.0
 _REAPER = "reaper"
 _FIRST_PORT, _LAST_PORT = 20_000, 32_000  # below the ports that the kernel gives to clients: none takes a stopped part's place
-
-
-@dataclass(frozen=True, slots=True)
-class StackUrls:
-    """Addresses for clients. Asking for one of a part that the stack does not have raises DevStackError."""
-
-    addresses: Mapping[str, str]
-
-    @property
-    def kafka(self) -> str:
-        """Bootstrap servers, host:port."""
-        return self._get("kafka")
-
-    @property
-    def redis(self) -> str:
-        """redis:// URL."""
-        return self._get("redis")
-
-    @property
-    def triton(self) -> str:
-        """Triton's gRPC address, host:port."""
-        return self._get("triton")
-
-    @property
-    def triton_http(self) -> str:
-        """Triton's HTTP base URL, without /v2."""
-        return self._get("triton_http")
-
-    @property
-    def triton_metrics(self) -> str:
-        """Triton's Prometheus URL."""
-        return self._get("triton_metrics")
-
-    def _get(self, name: str) -> str:
-        if name not in self.addresses:
-            raise DevStackError(f"this stack has no address {name!r}; it has {', '.join(sorted(self.addresses)) or 'none'}")
-        return self.addresses[name]
-
-
-@dataclass(frozen=True, slots=True)
-class PartStatus:
-    """A part as it is now. `state` is running, not_ready, dead, stopped or external; `detail` says why, with the log's end."""
-
-    name: str
-    state: str
-    pid: int | None
-    urls: Mapping[str, str]
-    log: str
-    detail: str
-
-    @property
-    def healthy(self) -> bool:
-        """True if clients are served."""
-        return self.state in ("running", "external")
 
 
 class Stack:
@@ -123,7 +71,7 @@ class Stack:
         """
         for part in self._parts.values():
             self._report(f"{part.name}: checking prerequisites")
-            part.fetch()
+            part.fetch(self._report)
         with self._locked() as now:
             self._adopt_external(now)  # also writes the state file, before there is any process to end
             self._start_reaper()
@@ -191,11 +139,11 @@ class Stack:
         home, had = self.dir / part.name, now.parts.get(part.name)
         if had and had.running and process.is_alive(had.running):
             launch = part.launch(home, had.ports)
-            if launch.argv == had.argv and part.ready(had.ports):
+            if launch.argv == had.argv and _serves(part, had.ports, had.running):
                 return False
         self._end([part.name], now, _GRACE)  # a main process that hangs, or children that outlived it
         part.clear(home)
-        ports = _ports(part, None if had is None or had.external else had.ports, same=same_ports)
+        ports = choose_ports(part, None if had is None or had.external else had.ports, same=same_ports)
         self._report(f"{part.name}: starting")
         launch = part.launch(home, ports)
         running = process.start(launch, self._mark(part.name))
@@ -213,7 +161,8 @@ class Stack:
             had = now.parts[part.name]
             assert had.running is not None
             until = time.monotonic() + part.start_limit
-            process.wait_ready(part.name, had.running, lambda p=part, h=had: p.ready(h.ports), Path(had.log), until)  # type: ignore[misc]
+            serves = partial(_serves, part, had.ports, had.running)
+            process.wait_ready(part.name, had.running, serves, Path(had.log), until)
 
     def _adopt_external(self, now: state.State) -> None:
         for name, address in self._external.items():
@@ -248,7 +197,9 @@ class Stack:
         last = process.tail(Path(had.log))
         if not process.is_alive(had.running):
             return "dead", f"{process.describe_exit(had.running)}\n{last}"
-        return ("running", "") if self._every[name].ready(had.ports) else ("not_ready", f"it runs but does not serve\n{last}")
+        if not _serves(self._every[name], had.ports, had.running):
+            return "not_ready", f"it runs but does not serve\n{last}"
+        return "running", ""
 
     def _need(self, name: PartName, now: state.State) -> PartState:
         if name not in now.parts or now.parts[name].external:
@@ -265,14 +216,18 @@ class Stack:
     def _locked(self) -> Iterator[state.State]:
         try:
             self.dir.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DevStackError(f"cannot make the folder {self.dir}: {error.strerror}; name another by --state") from error
-        require_space(self.dir, 100)
-        with FileLock(self.dir / "lock"):
-            yield state.load(self._file)
+            require_space(self.dir, 100)
+            with FileLock(self.dir / "lock"):
+                yield state.load(self._file)
+        except OSError as error:  # permission denied, disk full: the folder is what a person can change
+            raise DevStackError(f"{error.filename or self.dir}: {error.strerror}; name another folder by --state") from error
 
 
-def _ports(part: Part, had: Mapping[str, int] | None, *, same: bool) -> dict[str, int]:
+def _serves(part: Part, ports: Mapping[str, int], running: process.Running) -> bool:
+    return part.ready(ports) and process.children(running) >= part.children
+
+
+def choose_ports(part: Part, had: Mapping[str, int] | None, *, same: bool) -> dict[str, int]:
     """The ports a part had if they are free; else new ones, unless clients rely on the `same`."""
     if had and all(process.port_is_free(port) for port in had.values()):
         return dict(had)

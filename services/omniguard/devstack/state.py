@@ -28,7 +28,7 @@ class PartState:
 
 @dataclass(slots=True)
 class State:
-    """The parts of a stack by name, and the process that ends them should their owner die."""
+    """The parts of a stack by name."""
 
     parts: dict[str, PartState] = field(default_factory=dict)
 

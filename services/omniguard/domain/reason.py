@@ -21,6 +21,8 @@ class Reason(StrEnum):
     NOT_ASSESSED = "not_assessed"
     CRASH_SUSPECT = "crash_suspect"
     DECODER_CRASHED = "decoder_crashed"
+    UNKNOWN_TENANT = "unknown_tenant"
+    INTERNAL = "internal_error"  # a bug of ours; the dead letter says which stage
     # What we depend on: worth another look from the late lane.
     DEADLINE = "deadline"
     FETCH_FAILED = "fetch_failed"

@@ -128,6 +128,18 @@ class Assessment:
         """The largest segment score."""
         return max((s.unsafe for s in self.segments), default=0.0)
 
+    def renamed(self, names: Mapping[str, str]) -> Assessment:
+        """The same findings for other part ids: the cache knows parts by position, an event by the names it chose."""
+        critique = self.critique
+        if critique is not None:
+            critique = replace(critique, segments=tuple((names[part], index) for part, index in critique.segments))
+        return replace(
+            self,
+            segments=tuple(replace(s, part=names[s.part]) for s in self.segments),
+            coverage={names[part]: coverage for part, coverage in self.coverage.items()},
+            critique=critique,
+        )
+
     def serves(self, floor: float) -> bool:
         """True if a policy with this floor would have asked nothing more."""
         return self.floor <= floor or not any(floor <= s.unsafe < self.floor for s in self.segments)

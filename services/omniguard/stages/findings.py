@@ -23,6 +23,8 @@ class Findings:
         self._top: list[tuple[float, int, Segment]] = []
         self.problems: list[Problem] = []
         self.merged = 0
+        self.stale = False
+        """The model changed under way: what is here belongs to two of them."""
 
     def probed(self, part: str, info: MediaInfo) -> None:
         """Note how long a part is."""
@@ -49,6 +51,11 @@ class Findings:
         """The segments a critique may speak of, as far as they are still here."""
         segments = {(s.part, s.index): s for _, _, s in self._top}
         return [segments[key] for key in wanted if key in segments]
+
+    @property
+    def unsafe(self) -> float:
+        """The highest score so far."""
+        return max((score for score, _, _ in self._top), default=0.0)
 
     def text_unsafe(self) -> float:
         """The highest score that the text reached alone."""

@@ -7,7 +7,8 @@ and then each medium alone. `modalities` are those over the floor alone, else `j
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from omniguard.domain.cache_keys import digest, segment_digest, segment_key
@@ -52,10 +53,14 @@ class Judge:
         self._slots = asyncio.Semaphore(concurrency)
 
     async def judge(
-        self, segments: AsyncIterator[Segment], brief: Brief, findings: Findings, judged: Callable[[], object] = lambda: None
+        self,
+        segments: AsyncGenerator[Segment, None],
+        brief: Brief,
+        findings: Findings,
+        judged: Callable[[], object] = lambda: None,
     ) -> None:
         """Judge segments as they come and put what is found, or why not, into `findings`. `judged` is called after each."""
-        async with asyncio.TaskGroup() as group:
+        async with aclosing(segments), asyncio.TaskGroup() as group:
             try:
                 async for segment in segments:
                     await self._slots.acquire()
@@ -85,7 +90,7 @@ class Judge:
     async def _attribute(self, segment: Segment, brief: Brief, findings: Findings) -> SegmentScore:
         text = brief.text if segment.text is None else ""
         media = segment.media
-        first = await self._ask(segment, media, text, brief)
+        first = await self._ask(segment, media, text, brief, findings)
         together = JOINT if len(media) + bool(text) > 1 else media[0].value
         scores = {together: first.event.unsafe}
         modalities: tuple[str, ...] = ()
@@ -108,15 +113,15 @@ class Judge:
     ) -> tuple[str, ...]:
         """Fill `scores` with each medium's own; return what shows the harm."""
         for medium in segment.media:
-            scores[medium.value] = (await self._ask(segment, (medium,), "", brief)).event.unsafe
+            scores[medium.value] = (await self._ask(segment, (medium,), "", brief, findings)).event.unsafe
         over = tuple(m.value for m in segment.media if scores[m.value] >= brief.floor)
         if over or not text:
             return over or (JOINT,)
-        if len(segment.media) > 1 and (await self._ask(segment, segment.media, "", brief)).event.unsafe >= brief.floor:
+        if len(segment.media) > 1 and (await self._ask(segment, segment.media, "", brief, findings)).event.unsafe >= brief.floor:
             return (JOINT,)
         return (Modality.TEXT.value,) if findings.text_unsafe() >= brief.floor else (JOINT,)
 
-    async def _ask(self, segment: Segment, media: Sequence[Modality], text: str, brief: Brief) -> Label:
+    async def _ask(self, segment: Segment, media: Sequence[Modality], text: str, brief: Brief, findings: Findings) -> Label:
         parts, blobs = wire_parts(segment, media, text)
         request = GuardRequest(
             mode=Mode.LABEL,
@@ -131,7 +136,8 @@ class Judge:
         )
         label = await self._guard.label(request, blobs, affinity=brief.content)
         if label.event.digest and label.event.digest != brief.model.digest:
-            raise Retryable(Reason.GUARD_FAILED, "the guard changed its model while this upload was judged; judge it again")
+            findings.stale = True
+            raise Retryable(Reason.GUARD_FAILED, "the guard changed its model while this upload was judged; it is judged again")
         return label
 
 

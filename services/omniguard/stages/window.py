@@ -18,11 +18,12 @@ from omniguard.domain.record import Partition, Record
 class Slot:
     """An event's place in the window."""
 
-    def __init__(self, window: Window, record: Record) -> None:
+    def __init__(self, window: Window, record: Record, attempts: int) -> None:
         """Made by `Window.submit` alone."""
         self._window = window
         self._weight = record.size
         self.record = record
+        self.attempts = attempts
         self.left = asyncio.Event()
         self.superseded = False
         """A deletion of the same content came in behind: publish nothing more about it but why."""
@@ -32,6 +33,10 @@ class Slot:
         if not self.left.is_set():
             self._weight += size
             self._window.resize(size)
+
+    def progress(self) -> None:
+        """Tell liveness that a long event still moves."""
+        self._window.progress()
 
     def leave(self) -> None:
         """The verdict is acknowledged: make room, and let the next event of this key run."""
@@ -54,7 +59,7 @@ class Window:
         """`progress` is called whenever an event starts or ends; liveness rests on it."""
         self._handle = handle
         self._max_events, self._max_bytes, self._max_open = max_events, max_bytes, max_open
-        self._progress = progress
+        self.progress = progress
         self._bytes = 0
         self._changed = asyncio.Event()
         self._epoch = 0
@@ -85,8 +90,9 @@ class Window:
         if size < 0:
             self._changed.set()
 
-    async def submit(self, record: Record, *, cancels: bool = False, alone: bool = False) -> bool:
+    async def submit(self, record: Record, *, attempts: int = 1, cancels: bool = False, alone: bool = False) -> bool:
         """Wait for room and start the event. `cancels` ends earlier events of the key first; `alone` runs it with no other.
+        `attempts` counts its starts so far, this one included.
 
         Returns False if the partitions were revoked meanwhile: the record will be delivered again.
         """
@@ -96,7 +102,7 @@ class Window:
             await self._changed.wait()
         if self._epoch != epoch:
             return False
-        task = self._start(record, cancels)
+        task = self._start(record, attempts, cancels)
         if alone:
             await asyncio.wait({task})
         return True
@@ -133,8 +139,8 @@ class Window:
             return not self._running
         return self.waiting_for_verdict < self._max_events and self._bytes < self._max_bytes and self.open < self._max_open
 
-    def _start(self, record: Record, cancels: bool) -> asyncio.Task[None]:
-        slot = Slot(self, record)
+    def _start(self, record: Record, attempts: int, cancels: bool) -> asyncio.Task[None]:
+        slot = Slot(self, record, attempts)
         self.resize(record.size)
         self._ledgers.setdefault(record.partition, Ledger()).start(record.offset)
         key = record.key or b""
@@ -145,7 +151,7 @@ class Window:
         task = asyncio.create_task(self._run(slot, before), name=record.id)
         self._running[task] = slot
         task.add_done_callback(lambda done: self._ended(done, slot))
-        self._progress()
+        self.progress()
         return task
 
     async def _run(self, slot: Slot, before: Slot | None) -> None:
@@ -176,5 +182,5 @@ class Window:
         if released and ledger is not None:
             for offset in ledger.finish(slot.record.offset):
                 self._committable[slot.record.partition] = offset + 1
-        self._progress()
+        self.progress()
         self._changed.set()

@@ -1,0 +1,73 @@
+"""A decision with its address: what is published about one version of a content."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from omniguard.domain.content import Cause, Identity
+from omniguard.domain.decision import Decision, Status
+from omniguard.domain.policy import Policy
+from omniguard.domain.revision import FINAL, INDETERMINATE, RETRACTED, revision, verdict_id
+from omniguard.domain.scores import Critique, ModelInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`cache` is None where the upload was examined for this very verdict; else how the kept assessment was found.
+
+    `number` is the revision. `timings_ms` are whole milliseconds by step.
+    """
+
+    identity: Identity
+    cause: Cause
+    policy: Policy | None
+    policy_epoch: int
+    number: int
+    decision: Decision
+    enforce: bool
+    model: ModelInfo | None
+    time: datetime
+    cache: str | None = None
+    timings_ms: Mapping[str, int] = field(default_factory=dict)
+    critique_ref: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The same for every redelivery of the same event."""
+        return verdict_id(self.identity, self.policy_epoch, self.number)
+
+    def promising_critique(self) -> Verdict:
+        """The same verdict, with a reference that a critique record will answer."""
+        return replace(self, critique_ref=self.id)
+
+
+def rank_of(status: Status) -> int:
+    """The rank of a verdict that ends an event."""
+    return {Status.FINAL: FINAL, Status.INDETERMINATE: INDETERMINATE, Status.RETRACTED: RETRACTED}[status]
+
+
+def number_of(request: int, status: Status) -> int:
+    """The revision of a verdict that ends an event."""
+    return revision(request, rank_of(status))
+
+
+@dataclass(frozen=True, slots=True)
+class CritiqueRecord:
+    """What follows a verdict with a `critique_ref`: the critique, or why there is none (`timeout`, `shed`, `unavailable`)."""
+
+    verdict: Verdict
+    critique: Critique | None
+    none: str | None
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """Why a record could not be carried on. `message` holds no content; `stage` is the step that gave up."""
+
+    stage: str
+    error: str
+    message: str
+    attempts: int = 1

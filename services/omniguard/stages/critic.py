@@ -1,0 +1,87 @@
+"""Critic: at most one critique per verdict, written behind it, within a time limit and a bounded queue of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from enum import StrEnum
+
+from omniguard.domain.content import Modality, Segment, Turn
+from omniguard.domain.decision import Decision
+from omniguard.domain.scores import Critique
+from omniguard.domain.taxonomy import UNCATEGORIZED
+from omniguard.errors import BadContent, Retryable
+from omniguard.guard.wire import GuardRequest, Mode, Priority, WireCategory, WirePart, WireTurn
+from omniguard.ports import GuardModel
+from omniguard.stages.judge import wire_parts
+
+
+class NoCritique(StrEnum):
+    """Why a promised critique was not written."""
+
+    TIMEOUT = "timeout"
+    SHED = "shed"
+    UNAVAILABLE = "unavailable"
+
+
+class Critic:
+    """Writes at most `concurrency` critiques at once and lets at most `queue` wait; more are shed."""
+
+    def __init__(self, guard: GuardModel, *, concurrency: int, queue: int, timeout: float) -> None:
+        """`timeout` is in seconds and includes the wait in the queue."""
+        self._guard = guard
+        self._slots = asyncio.Semaphore(concurrency)
+        self._limit, self._timeout = queue + concurrency, timeout
+        self.waiting = 0
+
+    async def write(
+        self,
+        decision: Decision,
+        segments: Sequence[Segment],
+        *,
+        tenant: str,
+        content: str,
+        categories: tuple[WireCategory, ...],
+        context: tuple[Turn, ...],
+        traceparent: str | None,
+    ) -> Critique | NoCritique:
+        """Explain a decision by the segments that decided most. Never raises for the guard's failings."""
+        if self.waiting >= self._limit:
+            return NoCritique.SHED
+        parts, media = _joined(segments)
+        named = tuple(c.name for c in decision.categories if c.named and c.name != UNCATEGORIZED)
+        request = GuardRequest(
+            mode=Mode.CRITIQUE,
+            tenant=tenant,
+            policy=categories,
+            parts=parts,
+            context=tuple(WireTurn(role=t.role, text=t.text) for t in context),
+            label="unsafe" if any(c.named for c in decision.categories) else "safe",
+            categories=named,
+            deadline_ms=int(self._timeout * 1000),
+            priority=Priority.CRITIQUE,
+            traceparent=traceparent,
+        )
+        self.waiting += 1
+        try:
+            async with asyncio.timeout(self._timeout), self._slots:
+                return await self._guard.critique(request, media, affinity=content)
+        except TimeoutError:
+            return NoCritique.TIMEOUT
+        except (BadContent, Retryable):
+            return NoCritique.UNAVAILABLE
+        finally:
+            self.waiting -= 1
+
+
+def _joined(segments: Sequence[Segment]) -> tuple[tuple[WirePart, ...], list[bytes]]:
+    """Several segments as one request: texts first, then media in order, with their places in MEDIA moved up."""
+    parts: list[WirePart] = []
+    media: list[bytes] = []
+    for segment in sorted(segments, key=lambda s: s.modality is not Modality.TEXT):
+        own, blobs = wire_parts(segment, segment.media, "")
+        for part in own:
+            moved = part.media and (part.media[0] + len(media), part.media[1] + len(media))
+            parts.append(part.model_copy(update={"media": moved}))
+        media += blobs
+    return tuple(parts), media

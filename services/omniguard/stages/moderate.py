@@ -1,0 +1,205 @@
+"""Moderate: one upload from examination to acknowledged verdict, and the critique behind it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import structlog
+
+from omniguard.domain.content import Segment, Upload
+from omniguard.domain.deadline import deadline_for
+from omniguard.domain.decision import Problem
+from omniguard.domain.lane import Lane
+from omniguard.domain.reason import Reason
+from omniguard.domain.record import Record
+from omniguard.domain.scores import Critique
+from omniguard.domain.tenant import Tenant
+from omniguard.domain.verdict import CritiqueRecord, DeadLetter, Verdict
+from omniguard.guard.wire import Priority, WireCategory
+from omniguard.observability import METRICS, span, traceparent
+from omniguard.ports import Clock
+from omniguard.stages.critic import Critic, NoCritique
+from omniguard.stages.decide import Decide
+from omniguard.stages.examine import Examination, Examine, Task
+from omniguard.stages.provisional import Provisional
+from omniguard.stages.publish import Publish
+from omniguard.stages.window import Slot
+
+log = structlog.get_logger("omniguard.moderate")
+
+GRACE_SECONDS = 0.5
+"""Past the deadline the steps may still say themselves why they have nothing; then they are cut off."""
+LONGEST_PAUSE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRules:
+    """What sets a lane apart. `maximum` is its longest way from broker to verdict in seconds, None on the late lane.
+
+    `heavy_seconds` is the length from which media go to the backfill lane; None where they stay. `late_max_age` is how long, in
+    seconds, the late lane goes on trying.
+    """
+
+    lane: Lane
+    maximum: float | None
+    heavy_seconds: float | None
+    late_max_age: float
+
+    @property
+    def priority(self) -> int:
+        """Of this lane's label requests at the guard."""
+        return {Lane.LIVE: Priority.LIVE_LABEL, Lane.BACKFILL: Priority.BACKFILL_LABEL, Lane.LATE: Priority.LATE_LABEL}[self.lane]
+
+
+@dataclass(frozen=True, slots=True)
+class Moderate:
+    """`media_folder` holds each event's files while it is under way."""
+
+    rules: LaneRules
+    examine: Examine
+    decide: Decide
+    publish: Publish
+    critic: Critic
+    clock: Clock
+    media_folder: Path
+
+    async def moderate(self, record: Record, slot: Slot, upload: Upload, tenant: Tenant) -> str:
+        """Return how it ended, once all that was promised is acknowledged."""
+        with TemporaryDirectory(dir=self.media_folder, ignore_cleanup_errors=True) as folder:
+            task = self._task(record, slot, upload, tenant, Path(folder))
+            exam = await self._examine_until_settled(record, task)
+            if exam.heavy:
+                await self.publish.defer(record, Lane.BACKFILL)
+                return "deferred"
+            verdict = self._finished(record, self.decide.decide(upload, tenant, exam), exam)
+            await self._answer(record, slot, verdict)
+            segments = await self._segments(task, exam, verdict)
+        slot.leave()
+        if verdict.critique_ref is not None:
+            await self._explain(slot, task, exam, verdict, segments)
+        return verdict.decision.status.value
+
+    def _task(self, record: Record, slot: Slot, upload: Upload, tenant: Tenant, folder: Path) -> Task:
+        now, monotonic = self.clock.now(), self.clock.monotonic()
+        if upload.time is not None:
+            METRICS.observe("omniguard_clock_skew_seconds", (record.timestamp - upload.time).total_seconds())
+        return Task(
+            upload=upload,
+            tenant=tenant,
+            deadline=deadline_for(
+                event=upload.deadline,
+                produced=record.timestamp,
+                lane_maximum=self.rules.maximum,
+                now=now,
+                monotonic=monotonic,
+            ),
+            priority=self.rules.priority,
+            folder=folder,
+            heavy_seconds=self.rules.heavy_seconds,
+            weigh=slot.weigh,
+            progress=slot.progress,
+        )
+
+    async def _examine_until_settled(self, record: Record, task: Task) -> Examination:
+        """Once, but on the late lane: there again and again while the reason is a passing one, until the event is too old."""
+        pause = 1.0
+        while True:
+            exam = await self._examine_once(task)
+            if self.rules.lane is not Lane.LATE or exam.heavy or self._too_old(record):
+                return exam
+            if not self.decide.decide(task.upload, task.tenant, exam).decision.passing:
+                return exam
+            task.progress()
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    async def _examine_once(self, task: Task) -> Examination:
+        exam = Examination(task.tenant.policy.floor)
+        early = Provisional(task.upload, task.tenant, exam, self.decide, self.publish)
+        left = task.deadline.left(self.clock.monotonic())
+        try:
+            async with asyncio.timeout(None if left == float("inf") else left + GRACE_SECONDS):
+                await self.examine.examine(replace(task, judged=early.consider), exam)
+        except TimeoutError:
+            exam.findings.fail(Problem(Reason.DEADLINE, "the deadline passed before the upload was examined to its end"))
+        except Exception as error:  # the border: a bug of ours costs this upload its examination, not the worker
+            log.exception("a step failed in a way it must not", stage="judge", error_type=type(error).__name__)
+            exam.findings.fail(
+                Problem(Reason.INTERNAL, f"a step failed in a way it must not ({type(error).__name__}); report it")
+            )
+        await early.settle()
+        return exam
+
+    def _too_old(self, record: Record) -> bool:
+        return self.clock.now() - record.timestamp > timedelta(seconds=self.rules.late_max_age)
+
+    def _finished(self, record: Record, verdict: Verdict, exam: Examination) -> Verdict:
+        age = (self.clock.now() - record.timestamp).total_seconds()
+        known = sum(exam.timings_ms.values())
+        total = max(0, round(age * 1000))
+        timings = {"queue": max(0, total - known), **exam.timings_ms, "total": total}
+        verdict = replace(verdict, timings_ms=timings)
+        return verdict.promising_critique() if verdict.decision.critique_wanted else verdict
+
+    async def _answer(self, record: Record, slot: Slot, verdict: Verdict) -> None:
+        """The verdict first; then what the operator and the late lane get of it."""
+        await self.publish.verdict(verdict)
+        age = (self.clock.now() - record.timestamp).total_seconds()
+        METRICS.observe("omniguard_verdict_age_seconds", max(0.0, age), lane=self.rules.lane.value)
+        decision = verdict.decision
+        for problem in decision.problems:
+            if not problem.reason.passing and problem.reason is not Reason.NOT_ASSESSED:
+                letter = DeadLetter("judge", problem.reason.value, problem.message, slot.attempts)
+                await self.publish.dead_letter(record, letter)
+                break  # one letter a record; the verdict lists the rest
+        if decision.passing and self.rules.lane is not Lane.LATE:
+            await self.publish.defer(record, Lane.LATE)
+        elif decision.passing and decision.reason is not None:
+            letter = DeadLetter(
+                "judge", decision.reason.value, f"gave up on the late lane: {decision.explanation}", slot.attempts
+            )
+            await self.publish.dead_letter(record, letter)
+
+    async def _segments(self, task: Task, exam: Examination, verdict: Verdict) -> list[Segment]:
+        """What the critique is to speak of: still at hand, or decoded once more for a kept assessment."""
+        if verdict.critique_ref is None or exam.assessment.critique is not None:
+            return []
+        wanted = verdict.decision.deciding
+        kept = exam.findings.kept(wanted)
+        return kept if exam.kept is None else await self.examine.again(task, exam, wanted)
+
+    async def _explain(self, slot: Slot, task: Task, exam: Examination, verdict: Verdict, segments: list[Segment]) -> None:
+        written: Critique | NoCritique | None = exam.assessment.critique
+        if written is None:
+            with span("omniguard.critique", stage="critique"):
+                written = await self._write(task, verdict, segments)
+            if isinstance(written, Critique):
+                exam.kept = replace(exam.assessment, critique=written)
+                await self.examine.keep(exam, task)
+        if slot.superseded:
+            written = NoCritique.UNAVAILABLE  # the content was deleted meanwhile
+        critique = written if isinstance(written, Critique) else None
+        none = written.value if isinstance(written, NoCritique) else None
+        METRICS.count("omniguard_critiques_total", outcome=none or "written")
+        await self.publish.critique(CritiqueRecord(verdict, critique, none, self.clock.now()))
+
+    async def _write(self, task: Task, verdict: Verdict, segments: list[Segment]) -> Critique | NoCritique:
+        if not segments:
+            return NoCritique.UNAVAILABLE
+        upload, policy = task.upload, task.tenant.policy
+        written = await self.critic.write(
+            verdict.decision,
+            segments,
+            tenant=upload.identity.tenant,
+            content=upload.identity.key,
+            categories=tuple(WireCategory(name=c.name, description=c.prompt) for c in policy.categories),
+            context=upload.context,
+            traceparent=traceparent(),
+        )
+        if isinstance(written, Critique):
+            return replace(written, segments=tuple((s.part, s.index) for s in segments))
+        return written

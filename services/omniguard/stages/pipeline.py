@@ -1,0 +1,99 @@
+"""Pipeline: what becomes of a record. Parse it, then moderate, retract, defer or refuse it.
+
+Three outcomes only. A verdict; the same record on a slower lane, acknowledged by the broker; a dead letter where nobody can say
+whose content it is. Nothing is raised for what an event holds or what a dependency does. A refusal of the broker to take our own
+records is the operator's to mend: it ends the process, with nothing acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from omniguard.contracts.content_event import Rejected, parse
+from omniguard.domain.content import Cause, Deletion, Identity, Upload
+from omniguard.domain.decision import Problem, Status
+from omniguard.domain.lane import Lane
+from omniguard.domain.reason import Reason
+from omniguard.domain.record import Record
+from omniguard.domain.tenant import Tenant, Tenants
+from omniguard.domain.verdict import DeadLetter
+from omniguard.errors import Misconfigured, Unidentifiable
+from omniguard.observability import METRICS, extract_context, span
+from omniguard.ports import AssessmentStore
+from omniguard.stages.decide import Decide
+from omniguard.stages.intake import MAX_ATTEMPTS
+from omniguard.stages.moderate import Moderate
+from omniguard.stages.publish import Publish
+from omniguard.stages.quota import Quotas
+from omniguard.stages.window import Slot
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Composed in `bootstrap`. `tenants` gives the ones in force now."""
+
+    lane: Lane
+    tenants: Callable[[], Tenants]
+    moderate: Moderate
+    decide: Decide
+    publish: Publish
+    quotas: Quotas
+    store: AssessmentStore
+
+    async def carry(self, record: Record, slot: Slot) -> None:
+        """Return when the event is done; see `stages.window.Handler`."""
+        METRICS.count("omniguard_events_started_total")
+        try:
+            with span("omniguard.event", parent=extract_context(record.headers), lane=self.lane.value, attempts=slot.attempts):
+                outcome = await self._carry(record, slot)
+        except (asyncio.CancelledError, Misconfigured):
+            # Given back in an orderly way: not the event's fault. A bug, like a kill, leaves the start counted.
+            METRICS.count("omniguard_events_finished_total", outcome="cancelled")
+            await self.store.settle(record.id)
+            raise
+        METRICS.count("omniguard_events_finished_total", outcome=outcome)
+        await self.store.settle(record.id)
+
+    async def _carry(self, record: Record, slot: Slot) -> str:
+        try:
+            event = parse(record.key, record.value, record.headers)
+        except Unidentifiable as error:
+            await self.publish.dead_letter(record, DeadLetter("parse", type(error).__name__, str(error), slot.attempts))
+            return "dead_letter"
+        except Rejected as error:
+            problem = Problem(error.reason, str(error), error.part)
+            return await self._refuse(record, slot, error.identity, error.request, error.cause, problem)
+        tenant = self.tenants().find(event.identity.tenant)
+        if isinstance(event, Deletion):
+            return await self._retract(event, tenant)
+        return await self._take(record, slot, event, tenant)
+
+    async def _take(self, record: Record, slot: Slot, upload: Upload, tenant: Tenant | None) -> str:
+        if tenant is None:
+            problem = Problem(Reason.UNKNOWN_TENANT, "the tenant is not listed; add it, or a default, to tenants.yaml")
+            return await self._refuse(record, slot, upload.identity, upload.request, upload.cause, problem)
+        if slot.attempts > MAX_ATTEMPTS:
+            problem = Problem(
+                Reason.CRASH_SUSPECT,
+                f"workers died {slot.attempts - 1} times while this event was under way, so it was not touched again; "
+                "replay it from the dead letters once the cause is mended",
+            )
+            return await self._refuse(record, slot, upload.identity, upload.request, upload.cause, problem)
+        if self.lane is Lane.LIVE and not self.quotas.admit(tenant):
+            await self.publish.defer(record, Lane.BACKFILL)
+            return "deferred"
+        return await self.moderate.moderate(record, slot, upload, tenant)
+
+    async def _refuse(self, record: Record, slot: Slot, identity: Identity, request: int, cause: Cause, problem: Problem) -> str:
+        """An indeterminate verdict for the platform, and a dead letter for the operator."""
+        tenant = self.tenants().find(identity.tenant)
+        await self.publish.verdict(self.decide.unexamined(identity, request, cause, tenant, problem))
+        await self.publish.dead_letter(record, DeadLetter("parse", problem.reason.value, problem.message, slot.attempts))
+        return Status.INDETERMINATE.value
+
+    async def _retract(self, deletion: Deletion, tenant: Tenant | None) -> str:
+        await self.store.forget(deletion.identity.key)
+        await self.publish.verdict(self.decide.retracted(deletion, tenant))
+        return Status.RETRACTED.value

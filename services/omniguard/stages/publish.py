@@ -1,0 +1,44 @@
+"""Publish: puts what was decided on its topic; every method returns when the broker has it on all in-sync replicas."""
+
+from __future__ import annotations
+
+from omniguard.contracts import cloudevents, critique, dead_letter, verdict
+from omniguard.contracts.topics import Topics
+from omniguard.domain.lane import Lane
+from omniguard.domain.record import Record
+from omniguard.domain.verdict import CritiqueRecord, DeadLetter, Verdict
+from omniguard.observability import METRICS, inject_headers, span
+from omniguard.ports import Message, Publisher
+
+
+class Publish:
+    """One method a kind of record."""
+
+    def __init__(self, publisher: Publisher, topics: Topics, mode: cloudevents.Mode) -> None:
+        """`mode` is the CloudEvents content mode of what we publish."""
+        self._publisher, self._topics, self._mode = publisher, topics, mode
+
+    async def verdict(self, made: Verdict) -> None:
+        """To `verdicts`."""
+        if made.decision.reason is not None:
+            METRICS.count("omniguard_indeterminate_total", reason=made.decision.reason.value)
+        with span("omniguard.publish", stage="publish"):
+            await self._send(verdict.encode(made, self._topics.verdicts, mode=self._mode, headers=inject_headers({})))
+
+    async def critique(self, made: CritiqueRecord) -> None:
+        """To `critiques`: the text, or why there is none."""
+        await self._send(critique.encode(made, self._topics.critiques, mode=self._mode, headers=inject_headers({})))
+
+    async def dead_letter(self, record: Record, letter: DeadLetter) -> None:
+        """To `dead-letters`: the record as it came, with the reason beside it."""
+        METRICS.count("omniguard_dead_letters_total", stage=letter.stage)
+        await self._send(dead_letter.encode(record, letter, self._topics.dead_letters))
+
+    async def defer(self, record: Record, lane: Lane) -> None:
+        """To a slower lane: key, value and headers unchanged."""
+        METRICS.count("omniguard_events_deferred_total", target=lane.value)
+        await self._send(Message(self._topics.content(lane), record.key, record.value, record.headers))
+
+    async def _send(self, message: Message) -> None:
+        with METRICS.timed("omniguard_stage_duration_seconds", stage="publish"):
+            await self._publisher.publish(message)

@@ -1,0 +1,38 @@
+"""Quotas: a token bucket per tenant and process; what is over it waits on the backfill lane, behind nobody's live upload."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from omniguard.domain.tenant import Tenant
+from omniguard.ports import Clock
+
+BURST_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class _Bucket:
+    tokens: float
+    filled_at: float
+
+
+class Quotas:
+    """A tenant may send its quota per second, and that of a few seconds at once. Each worker process counts for itself."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Buckets are made as tenants come."""
+        self._clock = clock
+        self._buckets: dict[str, _Bucket] = {}
+
+    def admit(self, tenant: Tenant) -> bool:
+        """Take one token; False if there is none."""
+        if tenant.quota is None:
+            return True
+        now, most = self._clock.monotonic(), max(1.0, tenant.quota * BURST_SECONDS)
+        bucket = self._buckets.setdefault(tenant.name, _Bucket(most, now))
+        bucket.tokens = min(most, bucket.tokens + (now - bucket.filled_at) * tenant.quota)
+        bucket.filled_at = now
+        if bucket.tokens < 1.0:
+            return False
+        bucket.tokens -= 1.0
+        return True

@@ -35,6 +35,7 @@ __all__ = ["AnyEvent", "Unavailable", "ask", "encode", "malformed"]
 
 AnyEvent = LabelEvent | CategoriesEvent | CritiqueEvent | ErrorEvent | Capabilities
 _MAX_EVENTS = 4096
+_END_SECONDS = 1.0
 # Asks Triton to end a stream with a proper gRPC status instead of a text inside a response.
 _PROPER_STATUS = ("triton_grpc_error", "true")
 _AWAY = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.CANCELLED})
@@ -122,8 +123,20 @@ async def _read(call: Any) -> list[AnyEvent]:
             _raise_event(event)
         events.append(event)
         if event.final:
+            await _end(call)
             return events
     raise malformed(f"{_MAX_EVENTS} events", "a final one among them")
+
+
+async def _end(call: Any) -> None:
+    """Let the stream end by itself: cancelling one that has just been answered is an error in Triton's log."""
+    try:
+        async with asyncio.timeout(_END_SECONDS):
+            after = await call.read()
+    except TimeoutError:
+        return  # the answer is whole; the caller cancels what is left of the stream
+    if after is not grpc.aio.EOF:
+        raise malformed("more after the final event", "the end of the answer")
 
 
 def _event(response: Any) -> AnyEvent:

@@ -107,7 +107,7 @@ class TritonGuard:
         seconds = self._patience if request.deadline_ms is None else request.deadline_ms / 1000
         until = self._clock.monotonic() + seconds
         pause = _FIRST_PAUSE
-        found = "none was reached"
+        found = ""
         while (left := until - self._clock.monotonic()) > 0 and not self._closed:
             for server in await self._channels.order(affinity):
                 try:
@@ -115,12 +115,16 @@ class TritonGuard:
                 except Unavailable as error:
                     found = str(error)
                     self._metrics.count("omniguard_guard_retries_total", mode=request.mode.value)
+                except Retryable as error:
+                    if error.reason is not Reason.DEADLINE or not found:
+                        raise
+                    break  # the last attempt of many had little time left: what kept us is that no server was there
             # Full jitter: workers that lost the same server do not come back together.
             await asyncio.sleep(min(left, random.uniform(_FIRST_PAUSE / 2, pause)))  # noqa: S311
             pause = min(pause * 2, _LONGEST_PAUSE)
         raise Retryable(
             Reason.GUARD_UNAVAILABLE,
-            f"guard model: {found}, expected a server to answer within {seconds:g} s: see that Triton runs",
+            f"guard model: found {found or 'no address'}, expected an answer within {seconds:g} s: see that Triton runs",
         )
 
     async def _once(self, server: Server, request: GuardRequest, media: Sequence[bytes], until: float) -> list[AnyEvent]:

@@ -12,7 +12,7 @@ from typing import Annotated
 import orjson
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from omniguard.devstack import PARTS, DevStackError, PartStatus, Stack
 from omniguard.devstack.parts import PartName
@@ -125,7 +125,7 @@ def _show(parts: list[PartStatus], *, as_json: bool) -> None:
         sys.stdout.buffer.write(orjson.dumps([_plain(part) for part in parts], option=orjson.OPT_APPEND_NEWLINE))
         sys.stdout.flush()
         return
-    table = Table("part", "state", "address", "log")
+    table = Table("part", "state", Column("address", overflow="fold"), Column("log", overflow="fold"))
     for part in parts:
         style = "green" if part.healthy else "red"
         table.add_row(part.name, f"[{style}]{part.state}[/]", part.urls.get(part.name, ""), part.log)

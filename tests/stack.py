@@ -17,7 +17,7 @@ import pytest
 
 from omniguard.devstack import Stack, StackUrls
 
-_RUN = "OMNIGUARD_TEST_RUN"  # "PID FOLDER" of the controlling process, inherited by xdist's workers
+_RUN = "TEST_RUN_OF_OMNIGUARD"  # not OMNIGUARD_*, which settings would refuse. "PID FOLDER" of the controlling process, inherited by xdist's workers
 REPOSITORY = Path(__file__).parents[1] / "model_repository"
 
 

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import av.error
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 
 from omniguard.domain.content import Sound
 from omniguard.errors import BadContent, Reason
-from omniguard.media.container import Streams, stated_end
+from omniguard.media.container import Streams, decoded, stated_end
 from omniguard.media.limits import DecodeLimits
 
 _BYTES = 2
 _JUMP = 0.1
 """Seconds by which a time stamp may differ from the samples counted before it is believed."""
-_LOST = 1.0
-"""Seconds of packets that may fail to decode: a damaged one at the begin or end is common and harmless."""
 _SILENCE_STEP = 16_000
 _MIXABLE = 8
 """FFmpeg has a mixing table for layouts up to this many channels."""
@@ -97,20 +94,10 @@ class SoundTrack:
         self._gap -= step
 
     def _decoded(self, streams: Streams, stream: AudioStream) -> Iterator[AudioFrame]:
-        lost = 0.0
         try:
-            for packet in streams.container.demux(stream):
-                try:
-                    yield from packet.decode()
-                except av.error.InvalidDataError:
-                    lost += float((packet.duration or 0) * (packet.time_base or 0))
-                    if lost > _LOST:
-                        raise
-        except MemoryError:
-            self.failure = BadContent(Reason.TOO_LARGE, "decoding the sound needs more memory than the limit")
-        except (av.error.FFmpegError, OSError, ValueError) as error:
-            kind = type(error).__name__
-            self.failure = BadContent(Reason.DAMAGED, f"the sound breaks off after {self.end:.1f} s ({kind}); send a whole file")
+            yield from decoded(streams, stream)
+        except BadContent as error:
+            self.failure = BadContent(error.reason, f"the sound breaks off after {self.end:.1f} s: {error}")
 
     def _place(self, frame: AudioFrame) -> None:
         """Compare the frame's time with the samples counted; leave a gap where sound is missing."""

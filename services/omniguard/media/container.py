@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 import av
 import av.error
 import av.logging
+from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Discard, Disposition
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from omniguard.errors import BadContent, Reason
@@ -60,6 +63,10 @@ def silence_ffmpeg() -> None:
     av.logging.set_libav_level(av.logging.PANIC)
 
 
+_LOST = 1.0
+"""Seconds of packets that may fail to decode: a damaged one at the begin or the end is common and harmless."""
+
+
 @contextmanager
 def damage() -> Iterator[None]:
     """Turn FFmpeg's errors into ours.
@@ -73,7 +80,7 @@ def damage() -> Iterator[None]:
     except (av.error.DecoderNotFoundError, av.error.PatchWelcomeError, av.error.NotImplementedError) as error:
         raise BadContent(Reason.UNSUPPORTED, "the codec is not one that can be decoded here: convert the file") from error
     except MemoryError as error:
-        raise BadContent(Reason.TOO_LARGE, "decoding needs more memory than the limit: send a smaller picture size") from error
+        raise BadContent(Reason.TOO_LARGE, "decoding needs more memory than the limit: send a smaller file") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
         kind = type(error).__name__
         raise BadContent(Reason.DAMAGED, f"the file is damaged ({kind}): expected one that plays to its end") from error
@@ -160,3 +167,25 @@ def scan_seconds(streams: Streams, limits: DecodeLimits) -> float:
             if end > limits.max_seconds:
                 break
     return end
+
+
+@overload
+def decoded(streams: Streams, stream: VideoStream) -> Iterator[VideoFrame]: ...
+@overload
+def decoded(streams: Streams, stream: AudioStream) -> Iterator[AudioFrame]: ...
+def decoded(streams: Streams, stream: VideoStream | AudioStream) -> Iterator[VideoFrame | AudioFrame]:
+    """Every frame of one track that can be decoded, in the order it is shown.
+
+    Raises:
+        BadContent: more than a second of it cannot be decoded; or as `damage`.
+
+    """
+    lost = 0.0
+    with damage():
+        for packet in streams.container.demux(stream):
+            try:
+                yield from (frame for frame in packet.decode() if isinstance(frame, VideoFrame | AudioFrame))
+            except av.error.FFmpegError as error:
+                lost += float((packet.duration or 0) * (packet.time_base or 0))
+                if lost > _LOST or isinstance(error, MemoryError):
+                    raise

@@ -36,4 +36,4 @@ def _end(text: str, start: int, window: int) -> int:
 
 def _start(text: str, earliest: int, latest: int) -> int:
     """Where the next window begins: at the first word of the overlap."""
-    return next((i for i in range(earliest, latest) if text[i - 1].isspace()), earliest)
+    return next((i for i in range(max(earliest, 1), latest) if text[i - 1].isspace()), earliest)

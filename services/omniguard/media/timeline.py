@@ -15,8 +15,9 @@ from omniguard.media.limits import DecodeLimits
 from omniguard.media.spans import SHORTEST_TAIL, stride, window_end
 from omniguard.media.video import PictureTrack
 
-_MISSING_SECONDS = 1.0
-_MISSING_SHARE = 0.02
+_MISSING_SHARE = 0.01
+_MISSING_LEAST, _MISSING_MOST = 0.5, 5.0
+"""Seconds by which headers are wrong in files that are whole."""
 
 
 def probe_timeline(path: Path, media_type: str, limits: DecodeLimits) -> MediaInfo:
@@ -96,7 +97,7 @@ def _check_complete(pictures: PictureTrack | None, sound: SoundTrack | None, sta
             raise BadContent(Reason.DAMAGED, f"nothing of the file's {kind} track could be decoded; send a whole file")
     found = [(track.end, track.stated_end) for track in tracks]
     for seconds, expected in (*found, (max(end for end, _ in found), stated)):
-        if expected is not None and expected - seconds > max(_MISSING_SECONDS, _MISSING_SHARE * expected):
+        if expected is not None and expected - seconds > min(max(_MISSING_LEAST, _MISSING_SHARE * expected), _MISSING_MOST):
             raise BadContent(
                 Reason.DAMAGED,
                 f"the file states {expected:.1f} s, and {seconds:.1f} s could be decoded; it seems cut off: send it again whole",

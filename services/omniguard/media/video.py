@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-import av.error
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from PIL import Image
@@ -13,13 +12,11 @@ from PIL import Image
 from omniguard.domain.content import Frame
 from omniguard.domain.plan import ChunkPlan
 from omniguard.errors import BadContent, Reason
-from omniguard.media.container import Streams, stated_end
+from omniguard.media.container import Streams, decoded, stated_end
 from omniguard.media.limits import DecodeLimits
 from omniguard.media.picture import encode, fit
 from omniguard.media.spans import frame_step
 
-_LOST = 1.0
-"""Seconds of packets that may fail to decode: a damaged one at the begin or end is common and harmless."""
 _FALLBACK_RATE = 25.0
 _EPSILON = 1e-6
 
@@ -114,20 +111,10 @@ class PictureTrack:
         return encode(image.transpose(turn) if turn is not None else image, self._plan)
 
     def _decoded(self, streams: Streams, stream: VideoStream) -> Iterator[VideoFrame]:
-        lost = 0.0
         try:
-            for packet in streams.container.demux(stream):
-                try:
-                    yield from packet.decode()
-                except av.error.InvalidDataError:
-                    lost += float((packet.duration or 0) * (packet.time_base or 0))
-                    if lost > _LOST:
-                        raise
-        except MemoryError:
-            self.failure = BadContent(Reason.TOO_LARGE, "decoding the video needs more memory than the limit")
-        except (av.error.FFmpegError, OSError, ValueError) as error:
-            kind = type(error).__name__
-            self.failure = BadContent(Reason.DAMAGED, f"the video breaks off after {self.end:.1f} s ({kind}); send a whole file")
+            yield from decoded(streams, stream)
+        except BadContent as error:
+            self.failure = BadContent(error.reason, f"the video breaks off after {self.end:.1f} s: {error}")
 
     def _refuse(self, decoded: int) -> None:
         self.ended = True

@@ -1,3 +1,3 @@
 """Plugins of the whole suite."""
 
-pytest_plugins = ["stack"]
+pytest_plugins = ["stack", "origins"]

@@ -78,6 +78,8 @@ class HttpFetcher:
             if isinstance(error.os_error, AddressRefused):
                 raise BadContent(Reason.FORBIDDEN, f"{url.host} {error.os_error.strerror}") from None
             raise Retryable(Reason.FETCH_FAILED, f"{url.host} cannot be reached: {type(error).__name__}") from error
+        except aiohttp.InvalidURL:  # hosts that read as numbers in odd notations
+            raise BadContent(Reason.FORBIDDEN, f"{url.host} is no valid host; expected a name or a plain address") from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Retryable(Reason.FETCH_FAILED, f"{url.host} broke off: {type(error).__name__}") from error
 

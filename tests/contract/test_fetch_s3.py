@@ -1,0 +1,138 @@
+"""S3 under rules, on a real store: what is listed, who may read, and how failures read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import obstore
+import pytest
+
+from omniguard.adapters.fetch_s3 import S3Credentials, S3Fetcher
+from omniguard.adapters.media_store import PartStore
+from omniguard.domain.content import FetchedPart, Modality, Part
+from omniguard.domain.deadline import NEVER
+from omniguard.domain.fetching import FetchRules, S3Source
+from omniguard.domain.reason import Reason
+from omniguard.errors import BadContent, Retryable
+from origins import KEYS, S3Server, free_ports
+
+GIF = b"GIF89a" + bytes(100)
+NAMES = {"reader": KEYS, "stranger": S3Credentials("nobody", "nothing"), "forger": S3Credentials("key", "other")}
+
+
+@pytest.fixture(scope="module")
+def server(s3: S3Server) -> S3Server:
+    for key in ("acme/a.gif", "acme2/a.gif", "a.gif", "acme/deep/er/ü b+c=1%zz.gif"):
+        obstore.put(s3.bucket("pictures"), key, GIF)
+    obstore.put(s3.bucket("others"), "acme/a.gif", GIF)
+    return s3
+
+
+async def fetch(uri: str, into: Path, *sources: S3Source) -> FetchedPart:
+    store = PartStore({"s3": S3Fetcher(NAMES.__getitem__)})
+    return await store.fetch(Part("p", Modality.IMAGE, uri=uri), FetchRules(s3=sources), into, NEVER)
+
+
+async def refused(uri: str, into: Path, reason: Reason, *sources: S3Source) -> str:
+    with pytest.raises((BadContent, Retryable)) as caught:
+        await fetch(uri, into, *sources)
+    assert caught.value.reason is reason, str(caught.value)
+    assert os.listdir(into) == []
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("prefix", ["", "acme", "acme/", "/acme/"])
+async def test_an_object_below_the_prefix_is_read(prefix: str, server: S3Server, tmp_path: Path) -> None:
+    assert (await fetch("s3://pictures/acme/a.gif", tmp_path, server.source("pictures", prefix))).size == len(GIF)
+
+
+async def test_a_key_is_taken_as_it_stands(server: S3Server, tmp_path: Path) -> None:
+    fetched = await fetch("s3://pictures/acme/deep/er/ü b+c=1%zz.gif", tmp_path, server.source("pictures", "acme"))
+    assert fetched.size == len(GIF)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3://pictures/acme2/a.gif",
+        "s3://pictures/a.gif",
+        "s3://pictures/acme",
+        "s3://others/acme/a.gif",
+        "s3://PICTURES/acme/a.gif",
+        "s3://reader@pictures/acme/a.gif",
+        "s3://pictures:80/acme/a.gif",
+        "s3://pictures/acme/../acme2/a.gif",
+        "s3://pictures/acme/./a.gif",
+        "s3://pictures/acme//a.gif",
+        "s3://pictures//acme/a.gif",
+        "s3://pictures/acme/..%2facme2/a.gif",
+        "s3://pictures/acme/%2e%2e/acme2/a.gif",
+        "s3://pictures/acme/%252e%252e/acme2/a.gif",
+        "s3://pictures/acme/..\\acme2\\a.gif",
+        "s3://pictures/acme/%5c..%5ca.gif",
+        "s3://pictures/acme/a.gif?versionId=1",
+        "s3://pictures/acme/a.gif#x",
+        "s3://pictures/acme/a\x00.gif",
+        "s3://pictures/acme/a\n.gif",
+        "s3://pictures",
+        "s3://pictures/",
+        "s3://",
+        "s3:///acme/a.gif",
+    ],
+)
+async def test_what_is_not_listed_or_not_plain_is_forbidden(uri: str, server: S3Server, tmp_path: Path) -> None:
+    await refused(uri, tmp_path, Reason.FORBIDDEN, server.source("pictures", "acme"))
+
+
+async def test_without_a_listed_source_nothing_is_read(tmp_path: Path) -> None:
+    assert "list it in the tenant's fetch rules" in await refused("s3://pictures/acme/a.gif", tmp_path, Reason.FORBIDDEN)
+
+
+async def test_the_first_source_that_holds_the_key_is_used(server: S3Server, tmp_path: Path) -> None:
+    wrong = server.source("pictures", "", "stranger")
+    await refused("s3://pictures/acme/a.gif", tmp_path, Reason.FORBIDDEN, wrong, server.source("pictures", "acme"))
+    assert (await fetch("s3://pictures/acme/a.gif", tmp_path, server.source("pictures", "acme"), wrong)).size == len(GIF)
+
+
+@pytest.mark.parametrize("credentials", ["stranger", "forger", None])
+async def test_without_the_right_credentials_the_store_refuses(credentials: str | None, server: S3Server, tmp_path: Path) -> None:
+    message = await refused(
+        "s3://pictures/acme/a.gif", tmp_path, Reason.FORBIDDEN, server.source("pictures", "acme", credentials)
+    )
+    assert "nothing" not in message
+
+
+async def test_a_source_without_credentials_never_uses_those_of_the_process(
+    server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEYS.access_key_id)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", KEYS.secret_access_key)
+    await refused("s3://pictures/acme/a.gif", tmp_path, Reason.FORBIDDEN, server.source("pictures", "acme", None))
+
+
+@pytest.mark.parametrize("uri", ["s3://pictures/acme/none.gif", "s3://nowhere/acme/a.gif"])
+async def test_an_object_or_bucket_that_is_not_there_is_not_found(uri: str, server: S3Server, tmp_path: Path) -> None:
+    await refused(uri, tmp_path, Reason.NOT_FOUND, server.source("pictures", "acme"), server.source("nowhere"))
+
+
+async def test_a_store_that_is_away_may_come_back(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    away = S3Source("pictures", "", f"http://127.0.0.1:{port}", None, "reader")
+    message = await refused("s3://pictures/acme/a.gif", tmp_path, Reason.FETCH_FAILED, away)
+    assert "a.gif" not in message
+
+
+async def test_rotated_credentials_take_effect_at_the_next_fetch(server: S3Server, tmp_path: Path) -> None:
+    names: dict[str, Any] = {"reader": NAMES["forger"]}
+    store = PartStore({"s3": S3Fetcher(names.__getitem__)})
+    part, rules = Part("p", Modality.IMAGE, uri="s3://pictures/acme/a.gif"), FetchRules(s3=(server.source("pictures"),))
+    with pytest.raises(BadContent):
+        await store.fetch(part, rules, tmp_path, NEVER)
+    names["reader"] = KEYS
+    assert (await store.fetch(part, rules, tmp_path, NEVER)).size == len(GIF)
+
+
+def test_secrets_do_not_show() -> None:
+    assert "secret" not in repr(S3Credentials("key", "secret", "secret"))

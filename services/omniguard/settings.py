@@ -75,7 +75,7 @@ class KafkaSettings(Group):
     check_hostname: bool = Field(default=True, description="Whether the broker's certificate must name its host.")
     compression: Literal["none", "gzip", "lz4", "zstd"] = Field(default="lz4", description="Of the records we publish.")
     max_message_bytes: Count = Field(
-        default=1_048_576, description="Largest record we publish; at most the topics' max.message.bytes."
+        default=1_114_112, description="Largest record we publish: the dead-letters topic's max.message.bytes."
     )
     unknown_topic_seconds: Seconds = Field(default=15, description="How long a topic may be unknown to an answering broker.")
 
@@ -126,7 +126,8 @@ class WorkerSettings(Group):
     lane: Lane = Field(default="live", description="Which lane's topic it consumes.")
     window_events: Count = Field(default=32, description="Events examined at once.")
     window_bytes: Count = Field(default=256 * 1024 * 1024, description="Bytes of media held at once.")
-    critique_window: Count = Field(default=256, description="Critiques awaited at once; beyond, the oldest is shed.")
+    critique_window: Count = Field(default=256, description="Critiques that may wait to be written; more are shed.")
+    critique_concurrency: Count = Field(default=4, description="Critiques written at once.")
     critique_timeout: Seconds = Field(default=30, description="Seconds a critique may take.")
     drain_timeout: Seconds = Field(
         default=20, description="Seconds to finish work on revoke and SIGTERM; below the rebalance time-out of 60 s.", lt=60
@@ -138,6 +139,7 @@ class WorkerSettings(Group):
     media_folder: Path = Field(default=_SCRATCH / "media", description="Where fetched media lie while examined.")
     state_folder: Path = Field(default=_SCRATCH / "state", description="Where counts of attempts lie while Redis is away.")
     decode_processes: Count = Field(default=2, description="Processes that decode media.")
+    fetch_concurrency: Count = Field(default=16, description="Parts fetched at once.")
     judge_concurrency: Count = Field(default=16, description="Requests to the guard at once.")
     health_host: str = Field(default="127.0.0.1", description="Address of /healthz, /readyz and /metrics.")
     health_port: Port = Field(default=8080, description="Port of /healthz, /readyz and /metrics; 0 takes a free one.")
@@ -148,11 +150,21 @@ class WorkerSettings(Group):
         return {"live": self.live_seconds, "backfill": self.backfill_seconds, "late": None}[self.lane]
 
 
+class S3Keys(Group):
+    """Credentials that a tenant's S3 source may name."""
+
+    access_key_id: str = Field(description="Access key id.")
+    secret_access_key: SecretStr | None = Field(default=None, description="Secret access key.")
+    secret_access_key_file: Path | None = Field(default=None, description="File that holds the secret access key.")
+    session_token: SecretStr | None = Field(default=None, description="Session token of temporary credentials.")
+    session_token_file: Path | None = Field(default=None, description="File that holds the session token.")
+
+
 class PolicySettings(Group):
     """Who is judged by what."""
 
-    folder: Path = Field(default=Path("policies"), description="Folder of policy files.")
-    tenants: Path = Field(default=Path("tenants.yaml"), description="The tenants file.")
+    tenants: Path = Field(default=Path("tenants.yaml"), description="The tenants file; it names the policies.")
+    roots: dict[str, str] = Field(default_factory=dict, description="What ${NAME} stands for in the tenants' file_roots; JSON.")
 
 
 class OutputSettings(Group):
@@ -184,6 +196,7 @@ class Settings(BaseSettings):
     redis: RedisSettings = Field(default_factory=RedisSettings)
     triton: TritonSettings = Field(default_factory=TritonSettings)
     worker: WorkerSettings = Field(default_factory=WorkerSettings)
+    s3: dict[str, S3Keys] = Field(default_factory=dict)
     policy: PolicySettings = Field(default_factory=PolicySettings)
     output: OutputSettings = Field(default_factory=OutputSettings)
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)

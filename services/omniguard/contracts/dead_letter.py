@@ -54,7 +54,7 @@ def encode(record: Record, letter: DeadLetter, topic: str, *, max_bytes: int = M
         message = Message(
             topic=topic,
             key=record.key,
-            value=_digest(record.value) if "value" in omitted else record.value,
+            value=_digest(record.value) if "value" in omitted else _some(record),
             headers={**({} if "headers" in omitted else received), **_ours(record, letter, omitted)},
         )
         if _size(message) <= max_bytes:
@@ -101,6 +101,11 @@ def _digest(value: bytes | None) -> bytes | None:
     if value is None:
         return None
     return orjson.dumps({"sha256": hashlib.sha256(value).hexdigest(), "size": len(value)})
+
+
+def _some(record: Record) -> bytes | None:
+    """The value; empty where there is neither key nor value, for no client sends such a record."""
+    return b"" if record.key is None and record.value is None else record.value
 
 
 def _size(message: Message) -> int:

@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import prometheus_client
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, disable_created_metrics, generate_latest
 
 from omniguard.errors import Reason
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series each, of use to nobody here
 
 Counter = Literal[
     "omniguard_events_started_total",
@@ -29,6 +31,7 @@ Counter = Literal[
     "omniguard_guard_retries_total",
     "omniguard_published_total",
     "omniguard_publisher_replaced_total",
+    "omniguard_redis_errors_total",
 ]
 Gauge = Literal[
     "omniguard_window_events",
@@ -95,6 +98,10 @@ COUNTERS: Final[Mapping[Counter, MetricSpec]] = {
     "omniguard_published_total": MetricSpec("Records that every in-sync replica acknowledged."),
     "omniguard_publisher_replaced_total": MetricSpec(
         "Producers given up and made anew after an error that one producer cannot recover from."
+    ),
+    "omniguard_redis_errors_total": MetricSpec(
+        "Failed calls of the store, each a miss; skipped ones were not tried while it is known to be away.",
+        {"kind": ("timeout", "connection", "response", "skipped", "value", "state")},
     ),
 }
 GAUGES: Final[Mapping[Gauge, MetricSpec]] = {

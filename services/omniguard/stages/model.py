@@ -1,4 +1,4 @@
-"""The model that is loaded now: asked for once in a while, waited for while the guard is away."""
+"""The model that is loaded now: waited for before the first event, then asked about now and then behind the events' backs."""
 
 from __future__ import annotations
 
@@ -18,27 +18,47 @@ class LoadedModel:
     def __init__(self, guard: GuardModel, clock: Clock) -> None:
         """Nothing is asked before the first event needs it."""
         self._guard, self._clock = guard, clock
-        self._asking = asyncio.Lock()
+        self._asking: asyncio.Task[Capabilities] | None = None
         self._known: Capabilities | None = None
         self._asked_at = float("-inf")
 
-    async def capabilities(self) -> Capabilities:
-        """Wait until the guard has said what it takes; the event's own deadline ends the wait.
+    @property
+    def known(self) -> bool:
+        """True once the guard has answered."""
+        return self._known is not None
 
-        While the guard is away the last answer serves, so that cached assessments are still found.
+    async def capabilities(self) -> Capabilities:
+        """What the guard last said; wait for it where it has said nothing yet. The event's own deadline ends the wait.
+
+        While the guard is away the last answer serves, so that kept assessments are still found.
         """
-        async with self._asking:
-            while self._known is None or self._clock.monotonic() - self._asked_at > FRESH_SECONDS:
-                try:
-                    self._known = await self._guard.capabilities()
-                    self._asked_at = self._clock.monotonic()
-                except Retryable:
-                    if self._known is not None:
-                        self._asked_at = self._clock.monotonic()  # ask again later, not on every event
-                        return self._known
-                    await asyncio.sleep(PAUSE_SECONDS)
+        if self._known is not None and self._clock.monotonic() - self._asked_at <= FRESH_SECONDS:
             return self._known
+        asking = self.ask()
+        return self._known or await asyncio.shield(asking)
+
+    def ask(self) -> asyncio.Task[Capabilities]:
+        """Ask behind the events' backs; the task ends when the guard has answered."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask())
+        return self._asking
 
     def forget(self) -> None:
-        """Ask again before the next event."""
-        self._asked_at = float("-inf")
+        """Another model answered: wait for its capabilities before the next event."""
+        self._known = None
+
+    async def close(self) -> None:
+        """Stop asking."""
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.gather(self._asking, return_exceptions=True)
+
+    async def _ask(self) -> Capabilities:
+        while True:
+            try:
+                self._known = await self._guard.capabilities()
+            except Retryable:
+                await asyncio.sleep(PAUSE_SECONDS)
+            else:
+                self._asked_at = self._clock.monotonic()
+                return self._known

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Protocol
 
 from omniguard.domain.ledger import Ledger
@@ -73,6 +74,16 @@ class Window:
     def waiting_for_verdict(self) -> int:
         """Events in the label window."""
         return sum(not slot.left.is_set() for slot in self._running.values())
+
+    @property
+    def bytes_held(self) -> int:
+        """Bytes of the events in the label window."""
+        return self._bytes
+
+    @property
+    def oldest(self) -> datetime | None:
+        """The broker's timestamp of the oldest event short of its verdict."""
+        return min((slot.record.timestamp for slot in self._running.values() if not slot.left.is_set()), default=None)
 
     @property
     def open(self) -> int:

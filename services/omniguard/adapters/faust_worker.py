@@ -1,0 +1,182 @@
+"""Faust drives the consumer; the window decides what is acknowledged (docs/adr/0002-acknowledgement.md).
+
+Faust's own acknowledgement is switched off (`acks=False`): with it, an agent that raises, a concurrency above one, or a record
+skipped after a rebalance commits offsets past unfinished events. Offsets go to the broker only from `Window.take_committable`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import faust
+import structlog
+from faust.app.base import BootStrategy
+from faust.types import TP
+from faust.types.auth import CredentialsT
+
+from omniguard.adapters.kafka_client import tls_context
+from omniguard.domain.record import Partition, Record
+from omniguard.settings import KafkaSettings
+from omniguard.stages.intake import Intake
+from omniguard.stages.window import Window
+
+log = structlog.get_logger("omniguard.worker")
+
+COMMIT_SECONDS = 1.0
+LAST_COMMIT_SECONDS = 5.0
+NEVER_EVICT_SECONDS = 7 * 86_400.0
+"""Faust stops polling while its buffer is full, and an event may take an hour: we watch liveness, not the poll interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class Consuming:
+    """What to consume, and how long a revoke or a stop may wait for running events, in seconds."""
+
+    topic: str
+    group: str
+    buffer: int
+    drain_timeout: float
+    state_folder: Path
+
+
+class _Boot(BootStrategy):  # type: ignore[misc]
+    """No web server (Faust's listens on every address), no producer (the publisher is our own)."""
+
+    enable_web = False
+    enable_kafka_producer = False
+
+
+class GuardApp(faust.App):  # type: ignore[misc]
+    """A Faust app whose wait on revoke and stop is the window's bounded drain."""
+
+    BootStrategy = _Boot
+    window: Window
+    drain_timeout: float
+
+    async def commit_released(self) -> None:
+        """Commit what the window has released; a rebalance under way drops it, and the records come again."""
+        offsets = self.window.take_committable()
+        if offsets:
+            await self.consumer._commit({TP(p.topic, p.number): offset for p, offset in offsets.items()})  # noqa: SLF001  no public call commits given offsets
+
+    async def records_wait(self) -> bool:
+        """True if the broker has records that were not read yet. Raises or hangs where the broker is away."""
+        for tp in self.consumer.assignment():
+            position = await self.consumer.position(tp)
+            end = self.consumer.highwater(tp)
+            if position is not None and end is not None and end > position:
+                return True
+        return False
+
+    @property
+    def consuming(self) -> bool:
+        """True once partitions are assigned, or no partition is left for this worker, and no rebalance is under way."""
+        return bool(self.started) and not self.rebalancing
+
+    async def _consumer_wait_empty(self, consumer: Any, logger: Any) -> None:  # noqa: ARG002  Faust's hook for revoke and stop
+        cancelled = await self.window.drain(self.drain_timeout)
+        log.info("drained the window", count=cancelled)
+        try:
+            async with asyncio.timeout(LAST_COMMIT_SECONDS):
+                await self.commit_released()
+        except TimeoutError:
+            log.warning("the last offsets were not committed in time; their events come again", limit_seconds=LAST_COMMIT_SECONDS)
+
+
+def build_app(kafka: KafkaSettings, consuming: Consuming, window: Window, intake: Intake) -> GuardApp:
+    """An app with one agent on one topic; start it with `running`."""
+    app = GuardApp(
+        consuming.group,
+        broker=[f"kafka://{address}" for address in kafka.bootstrap.split(",")],
+        broker_credentials=_credentials(kafka),
+        broker_max_poll_interval=NEVER_EVICT_SECONDS,
+        broker_max_poll_records=consuming.buffer,
+        consumer_auto_offset_reset="earliest",  # for partitions added later; a first start is decided by `start_offsets`
+        datadir=consuming.state_folder / "faust",
+        stream_buffer_maxsize=consuming.buffer,
+        stream_wait_empty=False,
+        store="memory://",
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        web_enabled=False,
+    )
+    app.window, app.drain_timeout = window, consuming.drain_timeout
+    topic = app.topic(consuming.topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw", acks=False)
+
+    async def carry(stream: Any) -> None:
+        try:
+            async for event in stream.events():
+                await intake.take(to_record(event.message))
+        except Exception as error:  # noqa: BLE001  an agent that raises would go on behind the lost record: end the process instead
+            window.fail(error)
+
+    app.agent(topic, name="omniguard.carry")(carry)
+    return app
+
+
+def _credentials(kafka: KafkaSettings) -> CredentialsT | None:
+    context = tls_context(kafka)
+    if kafka.security_protocol.startswith("SASL"):
+        assert kafka.password is not None  # KafkaSettings demands it
+        return faust.SASLCredentials(
+            username=kafka.username,
+            password=kafka.password.get_secret_value(),
+            mechanism=kafka.sasl_mechanism,
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context else None
+
+
+def to_record(message: Any) -> Record:
+    """From Faust's message. Of duplicate header keys the last one is kept."""
+    headers = message.headers or ()
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    return Record(
+        partition=Partition(message.topic, message.partition),
+        offset=message.offset,
+        key=message.key,
+        value=message.value,
+        timestamp=datetime.fromtimestamp(message.timestamp, UTC),
+        headers=dict(pairs),
+    )
+
+
+@asynccontextmanager
+async def running(app: GuardApp) -> AsyncIterator[asyncio.Task[None]]:
+    """Run the app and commit what is released, until the block ends. The task it gives ends only by failing."""
+    app.finalize()
+    await app.start()
+    committing = asyncio.create_task(_commit_for_ever(app))
+    failing = asyncio.create_task(_fail_with(app, committing))
+    try:
+        yield failing
+    finally:
+        failing.cancel()
+        await app.stop()
+        committing.cancel()
+        await asyncio.gather(failing, committing, return_exceptions=True)
+
+
+async def _commit_for_ever(app: GuardApp) -> None:
+    while True:
+        await asyncio.sleep(COMMIT_SECONDS)
+        await app.commit_released()
+
+
+async def _fail_with(app: GuardApp, committing: asyncio.Task[None]) -> None:
+    """Raise as soon as the window, the commits or Faust itself have failed."""
+    stopped = asyncio.create_task(app.wait_until_stopped())
+    try:
+        await asyncio.wait({stopped, committing, app.window.crashed}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopped.cancel()
+    for failed in (app.window.crashed, committing):
+        if failed.done():
+            failed.result()
+    raise RuntimeError(f"Faust stopped by itself: {app.crash_reason!r}")

@@ -1,0 +1,176 @@
+"""The only file that picks concrete adapters."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from omniguard.adapters.clock import SystemClock
+from omniguard.adapters.decoder import ProcessDecoder
+from omniguard.adapters.fetch_s3 import S3Credentials
+from omniguard.adapters.kafka_publisher import KafkaPublisher
+from omniguard.adapters.media_folder import media_folder
+from omniguard.adapters.media_store import PartStore, fetchers
+from omniguard.adapters.memory_assessments import MemoryAssessmentStore
+from omniguard.adapters.redis_store import RedisAssessmentStore, StoreSettings
+from omniguard.adapters.triton_guard import TritonGuard
+from omniguard.contracts.tenants_file import load_tenants
+from omniguard.contracts.topics import Topics
+from omniguard.domain.lane import Lane
+from omniguard.domain.plan import ChunkPlan
+from omniguard.domain.tenant import Tenants
+from omniguard.errors import Misconfigured
+from omniguard.observability import METRICS
+from omniguard.ports import AssessmentStore, GuardModel, Publisher
+from omniguard.settings import Settings
+from omniguard.stages.chunk import Chunk
+from omniguard.stages.critic import Critic
+from omniguard.stages.decide import Decide
+from omniguard.stages.examine import Examine
+from omniguard.stages.ingest import Ingest
+from omniguard.stages.intake import Intake
+from omniguard.stages.judge import Judge
+from omniguard.stages.model import LoadedModel
+from omniguard.stages.moderate import LaneRules, Moderate
+from omniguard.stages.pipeline import Pipeline
+from omniguard.stages.publish import Publish
+from omniguard.stages.quota import Quotas
+from omniguard.stages.window import Window
+
+OPEN_PER_WINDOW = 64
+"""Offsets that may be open at once, as a multiple of the label and critique windows: what one slow head event may hold back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Everything a worker runs, except what feeds it records."""
+
+    lane: Lane
+    topics: Topics
+    pipeline: Pipeline
+    window: Window
+    intake: Intake
+    critic: Critic
+    model: LoadedModel
+
+
+@asynccontextmanager
+async def service(
+    settings: Settings,
+    *,
+    progress: Callable[[], None],
+    publisher: Publisher | None = None,
+    guard: GuardModel | None = None,
+    store: AssessmentStore | None = None,
+) -> AsyncIterator[Service]:
+    """Build the service and close it behind the block. What is passed in replaces the adapter that the settings name.
+
+    Raises:
+        Misconfigured: a policy or tenants file is wrong, or a folder cannot be written.
+
+    """
+    clock, lane = SystemClock(), Lane(settings.worker.lane)
+    topics = Topics(settings.kafka.topic_prefix)
+    tenants = load_tenants(settings.policy.tenants, settings.policy.roots)
+    async with AsyncExitStack() as stack:
+        folder = stack.enter_context(media_folder(settings.worker.media_folder))
+        decoder = await stack.enter_async_context(ProcessDecoder(processes=settings.worker.decode_processes))
+        asked = guard if guard is not None else await stack.enter_async_context(_guard(settings))
+        kept = store if store is not None else await stack.enter_async_context(_store(settings))
+        sent = publisher if publisher is not None else await stack.enter_async_context(kafka_publisher(settings))
+        model = LoadedModel(asked, clock)
+        stack.push_async_callback(model.close)
+        publish = Publish(sent, topics, settings.output.mode)
+        decide = Decide(clock)
+        examine = Examine(
+            model,
+            Ingest(PartStore(fetchers(_s3_credentials(settings))), concurrency=settings.worker.fetch_concurrency),
+            Chunk(decoder),
+            Judge(asked, kept, clock, concurrency=settings.worker.judge_concurrency),
+            kept,
+            clock,
+            ChunkPlan(),
+        )
+        critic = Critic(
+            asked,
+            concurrency=settings.worker.critique_concurrency,
+            queue=settings.worker.critique_window,
+            timeout=settings.worker.critique_timeout,
+        )
+        moderate = Moderate(_rules(settings, lane), examine, decide, publish, critic, clock, folder)
+        pipeline = Pipeline(lane, _fixed(tenants), moderate, decide, publish, Quotas(clock), kept)
+        window = Window(
+            pipeline.carry,
+            max_events=settings.worker.window_events,
+            max_bytes=settings.worker.window_bytes,
+            max_open=OPEN_PER_WINDOW * (settings.worker.window_events + settings.worker.critique_window),
+            progress=progress,
+        )
+        yield Service(lane, topics, pipeline, window, Intake(window, kept), critic, model)
+
+
+def _rules(settings: Settings, lane: Lane) -> LaneRules:
+    heavy = settings.worker.heavy_seconds if lane is Lane.LIVE else None
+    return LaneRules(lane, settings.worker.event_time_limit, heavy, settings.worker.late_max_age)
+
+
+def _fixed(tenants: Tenants) -> Callable[[], Tenants]:
+    return lambda: tenants
+
+
+@asynccontextmanager
+async def _guard(settings: Settings) -> AsyncIterator[TritonGuard]:
+    triton = settings.triton
+    guard = TritonGuard(triton.addresses, model=triton.model, patience=triton.patience, longest=triton.longest)
+    try:
+        yield guard
+    finally:
+        await guard.close()
+
+
+@asynccontextmanager
+async def _store(settings: Settings) -> AsyncIterator[AssessmentStore]:
+    redis = settings.redis
+    if redis.url is None:
+        yield MemoryAssessmentStore()
+        return
+    times = StoreSettings(ttl=redis.assessment_ttl, jitter=redis.ttl_jitter, attempts_ttl=int(redis.attempts_ttl))
+    store = RedisAssessmentStore.at(
+        redis.url.get_secret_value(), state=settings.worker.state_folder, on_error=_count_redis_error, settings=times
+    )
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def kafka_publisher(settings: Settings) -> AsyncIterator[KafkaPublisher]:
+    """A started publisher: waits for the broker first."""
+    publisher = KafkaPublisher(settings.kafka)
+    await publisher.start()
+    try:
+        yield publisher
+    finally:
+        await publisher.stop()
+
+
+def _count_redis_error(kind: str) -> None:
+    METRICS.count("omniguard_redis_errors_total", kind=kind)
+
+
+def _s3_credentials(settings: Settings) -> Callable[[str], S3Credentials]:
+    def resolve(name: str) -> S3Credentials:
+        keys = settings.s3.get(name)
+        if keys is None:
+            raise Misconfigured(
+                f"s3 credentials {name} are named in tenants.yaml; expected OMNIGUARD_S3__{name.upper()}__* to be set"
+            )
+        return S3Credentials(
+            keys.access_key_id,
+            keys.secret_access_key.get_secret_value() if keys.secret_access_key else "",
+            keys.session_token.get_secret_value() if keys.session_token else None,
+        )
+
+    return resolve

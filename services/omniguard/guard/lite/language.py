@@ -7,6 +7,7 @@ vouch for. The answer is the *least* English stretch of the text, so that a fore
 from __future__ import annotations
 
 import math
+import string
 import unicodedata
 import zlib
 from collections import Counter
@@ -19,6 +20,7 @@ BUCKETS = 1 << 15
 STRETCH = 10
 """Words judged at a time."""
 
+_MARKS = string.punctuation + "\u2026\u201c\u201d\u2018\u2013\u2014\u00a1\u00bf\u00ab\u00bb"
 _LONGEST = 4
 _STRANGE = 0.1
 """Share of letters outside the Latin script from which a stretch is not English whatever the rest says."""
@@ -35,11 +37,10 @@ def english(text: str, weights: NDArray[np.float32], bias: float) -> float:
 def stretches(text: str) -> Iterator[list[str]]:
     """Runs of `STRETCH` words; a short rest joins the run before it, so that no judgement rests on a word or two alone."""
     words = [w for w in (_word(w) for w in _plain(text).split()) if w]
-    cuts = list(range(0, len(words), STRETCH))
-    if len(cuts) > 1 and len(words) - cuts[-1] < STRETCH // 2:
-        cuts.pop()
-    for start, end in zip(cuts, [*cuts[1:], len(words)], strict=True):
-        yield words[start:end]
+    while words:
+        end = STRETCH if len(words) >= STRETCH + STRETCH // 2 else len(words)
+        yield words[:end]
+        words = words[end:]
 
 
 def features(words: Sequence[str]) -> dict[int, float]:
@@ -79,14 +80,15 @@ def _latin(char: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).lower().replace("’", "'")
+    visible = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf")
+    return visible.lower().replace("\u2019", "'")
 
 
 def _word(word: str) -> str:
     """Letters, digits (all as 0) and what people put between letters; links, mentions and bare numbers say nothing of a language."""
     if word.startswith(("http://", "https://", "www.", "@")):
         return ""
-    word = "".join("0" if c.isdigit() else c for c in word).strip(".,;:!?\"'()[]{}<>*_~`…“”‘-–—/|#&+=")
+    word = "".join("0" if c.isdigit() else c for c in word).strip(_MARKS)
     return word if any(c.isalpha() for c in word) else ""
 
 

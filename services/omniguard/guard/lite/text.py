@@ -1,36 +1,22 @@
-"""Text into category scores: a sentence embedding (MiniLM, int8, ONNX) under logistic heads of our own training."""
+"""Text into category scores: a sentence embedding under logistic heads of our own training."""
 
 from __future__ import annotations
 
 import hashlib
-import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import onnxruntime
-import tokenizers
-from numpy.typing import NDArray
 
-from omniguard.guard import assets
 from omniguard.guard.lite import language, table
+from omniguard.guard.lite.embedding import Embedder, Floats, Span
 
-__all__ = ["DIMENSIONS", "ENGLISH", "HEADS", "TextHeads", "TextScore"]
+__all__ = ["ENGLISH", "HEADS", "TextHeads", "TextScore"]
 
-DIMENSIONS = 384
-MAX_TOKENS = 256
-"""Longest input of one embedding, [CLS] and [SEP] included."""
-WINDOW = 96
-"""Tokens scored at a time: a harmful sentence must not drown in a long harmless text."""
-STRIDE = 72
 ENGLISH = 0.8
 """From here on a text counts as confidently English."""
 HEADS = Path(__file__).with_name("heads.npz")
-
-Floats = NDArray[np.float32]
-Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,29 +40,18 @@ class TextScore:
 
 
 class TextHeads:
-    """The embedding model and the heads over it; one instance serves many threads (onnxruntime's `run` is thread-safe).
+    """The heads over an embedder; one instance serves many threads.
 
-    Texts are embedded one at a time: the int8 model scales activations per call, so in a batch a text's score would depend on its
-    neighbours, and on a CPU a batch is no faster (24 texts: 0.23 s one by one, 0.33 s at once).
+    `names` are the heads' categories, in order. `digest` changes with the heads or the table of what they may vouch for;
+    the embedding model's own is `assets.digest((assets.MINILM,))`.
 
     Raises:
-        Misconfigured: the model's files cannot be had.
+        Misconfigured: the embedding model's files cannot be had.
 
     """
 
-    def __init__(self, *, threads: int = 1, heads: Path = HEADS) -> None:
-        folder = assets.path(assets.MINILM)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # other models share these cores
-        self._session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
-        self._tokens: Any = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._tokens.no_padding()
-        self._tokens.no_truncation()
-        self._load(heads)
-
-    def _load(self, heads: Path) -> None:
+    def __init__(self, *, threads: int = 1, heads: Path = HEADS, embedder: Embedder | None = None) -> None:
+        self._embedder = embedder or Embedder(threads=threads)
         with np.load(heads, allow_pickle=False) as stored:
             self.names: tuple[str, ...] = tuple(str(name) for name in stored["names"])
             self._coef: Floats = stored["coef"].astype(np.float32)
@@ -86,14 +61,11 @@ class TextHeads:
         self.digest = hashlib.sha256(heads.read_bytes() + table.TABLE.read_bytes()).hexdigest()
 
     def embed(self, texts: Sequence[str]) -> Floats:
-        """Unit-length float32 [len(texts), 384]. What is past 256 tokens is left out: `score` cuts longer texts into windows."""
-        out = np.empty((len(texts), DIMENSIONS), np.float32)
-        for row, text in enumerate(texts):
-            out[row] = self._embed(text)
-        return out
+        """Unit-length float32 [len(texts), 384]; what is past 256 tokens is left out."""
+        return self._embedder.embed(texts)
 
     def score(self, texts: Sequence[str]) -> list[TextScore]:
-        """Score each text whole, whatever its length: the highest window counts for each head."""
+        """Score each text whole, whatever its length: for each head the highest window counts."""
         return [self._score(text) for text in texts]
 
     def english(self, text: str) -> float:
@@ -102,36 +74,18 @@ class TextHeads:
 
     def logits(self, embeddings: Floats) -> Floats:
         """Float32 [n, heads] for float32 [n, 384]; 0 is the operating point."""
-        out: Floats = embeddings @ self._coef.T + self._intercept
-        return out
+        return np.asarray(embeddings @ self._coef.T + self._intercept, np.float32)
 
     def _score(self, text: str) -> TextScore:
-        spans = list(self.windows(text))
-        sure = self.english(text)
+        spans = list(self._embedder.windows(text))
         if not spans:
-            return TextScore(dict.fromkeys(self.names, 0.0), {}, sure, frozenset())
+            return TextScore(dict.fromkeys(self.names, 0.0), {}, 0.0, frozenset())
         scores = 1.0 / (1.0 + np.exp(-self.logits(self.embed([text[start:end] for start, end in spans]))))
         best = scores.argmax(axis=0)
+        sure = self.english(text)
         return TextScore(
             categories={name: float(scores[best[i], i]) for i, name in enumerate(self.names)},
             spans={name: spans[best[i]] for i, name in enumerate(self.names)},
             english=sure,
             assessed=table.assessed("text") if sure >= ENGLISH else frozenset(),
         )
-
-    def windows(self, text: str) -> Iterator[Span]:
-        """Character spans of overlapping windows of `WINDOW` tokens; one window for a short text, none for an empty one."""
-        offsets: list[Span] = self._tokens.encode(text, add_special_tokens=False).offsets
-        for start in range(0, max(len(offsets) - (WINDOW - STRIDE), min(len(offsets), 1)), STRIDE):
-            run = offsets[start : start + WINDOW]
-            yield run[0][0], run[-1][1]
-
-    def _embed(self, text: str) -> Floats:
-        ids = self._tokens.encode(unicodedata.normalize("NFKC", text)).ids
-        if len(ids) > MAX_TOKENS:
-            ids = [*ids[: MAX_TOKENS - 1], ids[-1]]
-        tokens = np.asarray([ids], np.int64)
-        feed = {"input_ids": tokens, "attention_mask": np.ones_like(tokens), "token_type_ids": np.zeros_like(tokens)}
-        mean: Floats = self._session.run(None, feed)[0][0].mean(axis=0)
-        unit: Floats = mean / np.linalg.norm(mean)
-        return unit.astype(np.float32)

@@ -25,29 +25,43 @@ def settings_page() -> str:
         "variable; an unknown one stops the start. Secrets are never shown, and `…_FILE` reads one from a mounted file.",
     ]
     for name, group in Settings.model_fields.items():
-        model: type[Group] = group.annotation  # type: ignore[assignment]
+        model, prefix = _group(name, group.annotation)
         lines += ["", f"## {name}", "", (model.__doc__ or "").partition("\n")[0], ""]
         lines += ["| Variable | Values | Default | Meaning |", "|---|---|---|---|"]
-        lines += [_setting(f"{PREFIX}{name}__{field}".upper(), info) for field, info in model.model_fields.items()]
+        lines += [_setting(f"{prefix}{field.upper()}", info) for field, info in model.model_fields.items()]
     return "\n".join(lines) + "\n"
 
 
+def _group(name: str, annotation: Any) -> tuple[type[Group], str]:
+    """The model of a group and the start of its variables; a group by name has the name in between."""
+    prefix = f"{PREFIX}{name.upper()}__"
+    if get_origin(annotation) is dict:
+        return get_args(annotation)[1], f"{prefix}<NAME>__"
+    return annotation, prefix
+
+
 def _setting(variable: str, info: FieldInfo) -> str:
-    if info.default is None:
-        default = "unset"
-    else:
-        shown = ",".join(info.default) if isinstance(info.default, tuple) else str(info.default)
-        shown = shown.lower() if isinstance(info.default, bool) else shown
-        default = f"`{shown}`" if shown else "empty"
-    return f"| `{variable}` | {_values(info.annotation)} | {default} | {info.description} |"
+    return f"| `{variable}` | {_values(info.annotation)} | {_default(info)} | {info.description} |"
+
+
+def _default(info: FieldInfo) -> str:
+    if info.is_required():
+        return "required"
+    default = info.get_default(call_default_factory=True, validated_data={})
+    if default is None:
+        return "unset"
+    if isinstance(default, tuple | dict):
+        default = ",".join(default)
+    shown = str(default).lower() if isinstance(default, bool) else str(default)
+    return f"`{shown}`" if shown else "empty"
 
 
 def _values(annotation: Any) -> str:
     arguments = [a for a in get_args(annotation) if a is not type(None)]
     if arguments and all(isinstance(a, str) for a in arguments):
         return ", ".join(f"`{a}`" for a in arguments)
-    if get_origin(annotation) is tuple:
-        return "list"
+    if get_origin(annotation) in (tuple, dict):
+        return {tuple: "list, by commas", dict: "JSON object"}[get_origin(annotation)]
     plain = arguments[0] if arguments else annotation
     return {str: "text", int: "whole number", float: "number", bool: "`true`, `false`", Path: "path", SecretStr: "secret"}[plain]
 

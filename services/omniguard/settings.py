@@ -209,11 +209,9 @@ def load_settings(**groups: Mapping[str, Any]) -> Settings:
         Misconfigured: a value is wrong or a variable unknown; the message names it and never shows a value.
 
     """
-    unknown = [
-        n
-        for n in os.environ
-        if n.startswith(PREFIX) and n.removeprefix(PREFIX).split("__")[0].lower() not in Settings.model_fields
-    ]
+    # Without "__" it is none of ours: Kubernetes makes OMNIGUARD_PORT and the like for a Service of that name.
+    named = {n: n.removeprefix(PREFIX).partition("__") for n in os.environ if n.startswith(PREFIX)}
+    unknown = [n for n, (group, nested, _) in named.items() if nested and group.lower() not in Settings.model_fields]
     if unknown:
         raise Misconfigured(f"found {', '.join(sorted(unknown))}, expected names of docs/settings.md: correct or unset them")
     try:

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from omniguard.errors import BadContent, Reason
+from omniguard.observability import configure_logging
+
+SECRET = "what the user wrote"
+Lines = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def lines() -> Iterator[Lines]:
+    root = logging.getLogger()
+    before, level, ours = root.handlers[:], root.level, logging.getLogger("omniguard").level
+    stream = io.StringIO()
+    configure_logging(stream=stream)
+    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+    root.handlers[:] = before
+    root.setLevel(level)
+    logging.getLogger("omniguard").setLevel(ours)
+    structlog.reset_defaults()
+
+
+def test_a_line_is_json_with_the_known_fields(lines: Lines) -> None:
+    structlog.get_logger("omniguard.stages").info("event finished", stage="judge", offset=17)
+    (line,) = lines()
+    assert line.pop("timestamp")
+    assert line == {"event": "event finished", "level": "info", "logger": "omniguard.stages", "stage": "judge", "offset": 17}
+
+
+def test_other_fields_are_dropped_by_name(lines: Lines) -> None:
+    structlog.get_logger("omniguard").warning("odd", text=SECRET, tenant="acme", stage="chunk")
+    (line,) = lines()
+    assert line["dropped_fields"] == ["tenant", "text"]
+    assert line["stage"] == "chunk"
+    assert SECRET not in json.dumps(line)
+    assert "acme" not in json.dumps(line)
+
+
+def test_a_foreign_exception_is_told_by_type_and_place(lines: Lines) -> None:
+    try:
+        int(SECRET)
+    except ValueError:
+        structlog.get_logger("omniguard").exception("broke")
+        logging.getLogger("faust").exception("agent crashed")
+    for line in lines():
+        assert line["error_type"] == "ValueError"
+        assert line["where"][0].startswith("test_logs.py:")
+        assert SECRET not in json.dumps(line)
+    assert len(lines()) == 2
+
+
+def test_an_error_of_ours_is_told_in_full(lines: Lines) -> None:
+    error = BadContent(Reason.DAMAGED, "found half a file, expected a whole one")
+    structlog.get_logger("omniguard").error("broke", exc_info=error)
+    (line,) = lines()
+    assert line["error"] == "found half a file, expected a whole one"
+
+
+def test_libraries_speak_from_warning_on(lines: Lines) -> None:
+    configure_logging(level="DEBUG", stream=io.StringIO())
+    assert not logging.getLogger("aiokafka.producer").isEnabledFor(logging.INFO)
+    assert logging.getLogger("aiokafka.producer").isEnabledFor(logging.WARNING)
+    assert logging.getLogger("omniguard.stages").isEnabledFor(logging.DEBUG)
+
+
+def test_the_level_holds(lines: Lines) -> None:
+    structlog.get_logger("omniguard").debug("quiet")
+    assert lines() == []
+
+
+def test_a_console_line_is_text() -> None:
+    stream = io.StringIO()
+    configure_logging(json=False, stream=stream)
+    structlog.get_logger("omniguard").info("hello", stage="judge", text=SECRET)
+    assert "hello" in stream.getvalue()
+    assert SECRET not in stream.getvalue()
+    structlog.reset_defaults()

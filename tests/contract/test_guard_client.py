@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from omniguard.adapters.memory_guard import MemoryGuard
 from omniguard.adapters.triton_guard import TritonGuard
@@ -15,7 +16,7 @@ from omniguard.devstack import Stack, StackUrls
 from omniguard.domain.taxonomy import TEST, TEST_PHRASE, UNCATEGORIZED
 from omniguard.errors import BadContent, Reason, Retryable
 from omniguard.guard.wire import GuardRequest, Mode, WireCategory, WirePart
-from omniguard.observability import Metrics
+from omniguard.observability import Metrics, extract_context, span
 from omniguard.ports import GuardModel
 
 HERE = Path(__file__).parent
@@ -286,6 +287,52 @@ async def test_a_dead_model_process_counts_as_away(scripted: Callable[[], Stack]
     assert caught.value.reason is Reason.GUARD_UNAVAILABLE
     await asyncio.to_thread(restart, scripted())
     assert (await client.label(asking("hello"), ())).event.label == "safe"
+
+
+@pytest.mark.triton
+@pytest.mark.slow
+async def test_tritons_own_spans_join_the_events_trace(tmp_path: Path, notes: Path) -> None:
+    bodies: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def receive(request: web.Request) -> web.Response:
+        await bodies.put(await request.read())
+        return web.json_response({})
+
+    app = web.Application()
+    app.router.add_post("/v1/traces", receive)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    collector = f"http://127.0.0.1:{runner.addresses[0][1]}/v1/traces"
+    traces = (
+        "mode=opentelemetry",
+        "rate=1",
+        "level=TIMESTAMPS",
+        f"opentelemetry,url={collector}",
+        "opentelemetry,bsp_schedule_delay=100",
+    )
+    stack = Stack(
+        tmp_path / "stack",
+        parts=("triton",),
+        model_repository=HERE / "scripted_guard",
+        triton_env={"OMNIGUARD_SCRIPT_NOTES": str(notes)},
+        triton_args=[f"--trace-config={setting}" for setting in traces],
+        owner=os.getpid(),
+    )
+    urls = await asyncio.to_thread(stack.up)
+    client = TritonGuard([urls.triton], metrics=Metrics())
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    with span("omniguard.event", parent=extract_context({"traceparent": f"00-{trace}-b7ad6b7169203331-01".encode()})):
+        await client.label(asking("hello"), ())
+    async with asyncio.timeout(60):
+        body = await bodies.get()
+        while trace.encode() not in body:
+            body = await bodies.get()
+    assert b"omniguard" in body
+    await client.close()
+    await asyncio.to_thread(stack.down, grace=1.0)
+    await runner.cleanup()
 
 
 async def test_the_twin_plays_delays_and_failures() -> None:

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from omniguard.adapters.memory_guard import MemoryGuard
+from omniguard.domain.taxonomy import TEST, TEST_PHRASE
+from omniguard.guard import trigger
+from omniguard.guard.wire import GuardRequest, Mode, WireCategory, WirePart
+
+
+def asking(*parts: WirePart) -> GuardRequest:
+    return GuardRequest(mode=Mode.LABEL, policy=(WireCategory(name="hate", description="."),), parts=parts)
+
+
+def test_the_phrase_is_the_one_that_the_engines_know() -> None:
+    assert trigger.PHRASE == TEST_PHRASE
+
+
+async def test_the_phrase_may_be_broken_by_case_and_signs() -> None:
+    text = WirePart(id="p", modality="text", text=f"see {TEST_PHRASE.replace('-', ' ').lower()}!")
+    found = await MemoryGuard().label(asking(text), ())
+    assert [c.name for c in found.categories] == [TEST]
+    assert found.event.unsafe == 1.0
+
+
+async def test_a_part_is_judged_by_its_own_media() -> None:
+    guard = MemoryGuard({"BadPixel": ("hate", 0.9)}, assesses=("image",))
+    frame = WirePart(id="i", modality="image", media=(1, 2), encoding="jpeg")
+    assert (await guard.label(asking(frame), [b"..badpixel..", b"clean"])).event.unsafe == 0.0
+    found = await guard.label(asking(frame), [b"clean", b"..BADPIXEL.."])
+    assert found.event.unsafe == 0.9
+    assert found.event.assessed == {"image": ("hate", TEST)}
+
+
+async def test_under_the_threshold_no_category_is_named() -> None:
+    guard = MemoryGuard({"rude": ("hate", 0.4), "vile": ("hate", 0.7)})
+    mild = await guard.label(asking(WirePart(id="p", modality="text", text="rude")), ())
+    assert (mild.event.unsafe, mild.event.final, mild.categories) == (0.4, True, ())
+    both = await guard.label(asking(WirePart(id="p", modality="text", text="rude and vile")), ())
+    assert [(c.name, c.confidence) for c in both.categories] == [("hate", 0.7)]

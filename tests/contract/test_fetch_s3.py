@@ -112,6 +112,14 @@ async def test_a_source_without_credentials_never_uses_those_of_the_process(
     await refused("s3://pictures/acme/a.gif", tmp_path, Reason.FORBIDDEN, server.source("pictures", "acme", None))
 
 
+async def test_named_credentials_are_not_mixed_with_those_of_the_process(
+    server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"SKIP_SIGNATURE": "true", "ACCESS_KEY_ID": "x", "SECRET_ACCESS_KEY": "x", "SESSION_TOKEN": "x"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    assert (await fetch("s3://pictures/acme/a.gif", tmp_path, server.source("pictures", "acme"))).size == len(GIF)
+
+
 @pytest.mark.parametrize("uri", ["s3://pictures/acme/none.gif", "s3://nowhere/acme/a.gif"])
 async def test_an_object_or_bucket_that_is_not_there_is_not_found(uri: str, server: S3Server, tmp_path: Path) -> None:
     await refused(uri, tmp_path, Reason.NOT_FOUND, server.source("pictures", "acme"), server.source("nowhere"))

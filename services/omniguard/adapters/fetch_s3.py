@@ -76,16 +76,15 @@ class S3Fetcher:
 
 
 def _open(source: S3Source, keys: S3Credentials | None) -> S3Store:
+    # Every choice is spelt out: what is left open, obstore takes from the process's AWS_* variables, field by field.
     options: dict[str, Any] = {"endpoint": source.endpoint} if source.endpoint else {}
-    if keys is None:
-        options["skip_signature"] = True
-    else:
-        options.update(access_key_id=keys.access_key_id, secret_access_key=keys.secret_access_key)
-        if keys.session_token:
-            options["session_token"] = keys.session_token
+    if keys is not None:
+        found = {"access_key_id": keys.access_key_id, "secret_access_key": keys.secret_access_key, "token": keys.session_token}
+        options["credential_provider"] = lambda: {**found, "expires_at": None}
     return S3Store(
         source.bucket,
         region=source.region or "us-east-1",
+        skip_signature=keys is None,
         client_options={
             "allow_http": (source.endpoint or "").startswith("http://"),
             "connect_timeout": timedelta(seconds=5),

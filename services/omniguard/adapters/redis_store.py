@@ -217,6 +217,6 @@ async def _drop(redis: Redis, index: str) -> None:
         return
     async with redis.pipeline(transaction=False) as pipe:
         for key in keys:  # one command a key: a cluster refuses a command over several slots
-            pipe.execute_command("UNLINK", key)  # type: ignore[no-untyped-call]  # a cluster's pipe.unlink only returns a coroutine
+            pipe.execute_command("UNLINK", key)  # a cluster's pipe.unlink only returns a coroutine
         pipe.srem(index, *keys)
         await pipe.execute()

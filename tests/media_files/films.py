@@ -12,6 +12,7 @@ from av.audio.frame import AudioFrame
 from av.video.frame import VideoFrame
 
 RATE = 48_000
+_FAST = {"libx264": {"preset": "ultrafast"}, "libvpx": {"deadline": "realtime", "cpu-used": "8"}}
 
 
 def tone(seconds: float, rate: int = RATE, channels: int = 1, hertz: float = 440.0) -> np.ndarray:
@@ -53,9 +54,10 @@ def write(
     with av.open(str(path), "w", options=container_options or {}) as out:
         tracks = []
         if video is not None:
-            stream = out.add_stream(video, rate=Fraction(fps).limit_denominator(1001), options=options or {})
+            stream = out.add_stream(video, rate=Fraction(fps).limit_denominator(1001), options=options or _FAST.get(video, {}))
             stream.width, stream.height, stream.pix_fmt = *size, pix_fmt
             stream.codec_context.gop_size = gop
+            stream.codec_context.thread_count = 1
             stream.codec_context.time_base = Fraction(1, 12_800)
             shown = times if times is not None else [i / fps for i in range(round(seconds * fps))]
             tracks.append(_pictures(stream, shown, size, picture))

@@ -78,7 +78,7 @@ class ProcessDecoder:
                 raise Misconfigured(f"the decoder process does not work: {error}") from error
         except (DiedIdle, TimeoutError) as error:
             await self._drop(child)
-            hint = "see `python -m omniguard.media.child '{}' < /dev/null`, and whether memory_bytes is too small"
+            hint = "see what `python -m omniguard.media.child '{}' < /dev/null` says"
             raise Misconfigured(f"the decoder process does not start ({error or 'no answer in time'}): {hint}") from error
         self._idle.append(child)
 
@@ -152,6 +152,8 @@ class ProcessDecoder:
                             raise BadContent(Reason.DECODER_CRASHED, f"the decoder process does not start ({error})") from error
         except TimeoutError as error:
             raise Retryable(Reason.DEADLINE, "the deadline passed while the part was decoded", part=part.id) from error
+        except Misconfigured as error:
+            raise BadContent(Reason.DECODER_CRASHED, str(error), part=part.id) from error
         except BrokenFrame as error:
             raise BadContent(Reason.DECODER_CRASHED, f"the decoder process answered nonsense ({error})", part=part.id) from error
         except BadContent as error:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from media_files.pictures import animation, corners, png, quarters, saved
 from PIL import Image
 
+from media_files.pictures import animation, corners, png, quarters, saved
 from omniguard.domain.content import Modality, Segment
 from omniguard.domain.plan import ChunkPlan
 from omniguard.errors import BadContent, Reason
@@ -140,7 +140,12 @@ def test_a_gif_of_one_frame_is_a_still(tmp_path: Path) -> None:
         (png(300, 300), DecodeLimits(max_pixels=80_000), Reason.TOO_LARGE, "300 x 300 pixels; expected at most 80000"),
         (animation("GIF", frames=9), DecodeLimits(max_animation_frames=8), Reason.TOO_LARGE, "9 frames"),
         (animation("GIF", frames=9), DecodeLimits(max_animation_pixels=9_999), Reason.TOO_LARGE, "9999 pixels together"),
-        (animation("GIF", frames=9, milliseconds=1000), DecodeLimits(max_seconds=5), Reason.TOO_LONG, "9 s; expected at most 5 s"),
+        (
+            animation("GIF", frames=9, milliseconds=1000),
+            DecodeLimits(max_seconds=5),
+            Reason.TOO_LONG,
+            "9 s; expected at most 5 s",
+        ),
         (saved(quarters(), "JPEG")[:-200], LIMITS, Reason.DAMAGED, "damaged"),
         (b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic", LIMITS, Reason.UNSUPPORTED, "image/heic"),
     ],

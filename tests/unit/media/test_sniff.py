@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from media_files.films import write
 from media_files.pictures import quarters, saved
-
 from omniguard.domain.content import Modality
 from omniguard.media.sniff import HEAD_BYTES, MEDIA_TYPES, carries, modality_of, sniff
 

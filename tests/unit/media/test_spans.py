@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -22,7 +23,7 @@ def test_windows_cover_the_whole_in_order(seconds: float, window: float, share: 
     assert found[-1][1] == seconds
     for t0, t1 in found:
         assert 0 < t1 - t0 <= window + SHORTEST_TAIL + 1e-9
-    for (a0, a1), (b0, b1) in zip(found, found[1:], strict=False):
+    for (a0, a1), (b0, b1) in itertools.pairwise(found):
         assert a0 < b0 <= a1 + 1e-9, "a gap"
         assert a1 < b1
         assert a1 - b0 == pytest.approx(overlap, abs=1e-6)

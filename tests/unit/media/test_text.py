@@ -39,7 +39,11 @@ def test_windows_begin_and_end_at_words() -> None:
 
 
 def test_words_longer_than_a_window_are_cut() -> None:
-    assert [s.text for s in text_segments("p", "x" * 25, ChunkPlan(text_window=10, text_overlap=2))] == ["x" * 10, "x" * 10, "x" * 9]
+    assert [s.text for s in text_segments("p", "x" * 25, ChunkPlan(text_window=10, text_overlap=2))] == [
+        "x" * 10,
+        "x" * 10,
+        "x" * 9,
+    ]
 
 
 def test_a_short_text_is_one_segment_of_its_part() -> None:

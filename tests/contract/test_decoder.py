@@ -1,0 +1,196 @@
+"""What the pipeline relies on in a decoder, shown on the process pool and on its twin."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from media_files.films import write
+from media_files.hostile import corpus
+from media_files.pictures import quarters, saved
+from omniguard.adapters.decoder import InlineDecoder, ProcessDecoder
+from omniguard.domain.content import FetchedPart, MediaInfo, Modality, Part, Segment
+from omniguard.domain.deadline import NEVER, Deadline
+from omniguard.domain.plan import ChunkPlan
+from omniguard.errors import BadContent, Reason, Retryable
+from omniguard.media.limits import DecodeLimits
+from omniguard.ports import Decoder
+
+PLAN = ChunkPlan()
+REASONS = {Reason.DAMAGED, Reason.UNSUPPORTED, Reason.TOO_LARGE, Reason.TOO_LONG}
+
+
+@pytest.fixture(params=["process", "inline"])
+async def decoder(request: pytest.FixtureRequest) -> AsyncIterator[Decoder]:
+    limits = DecodeLimits(stall_seconds=60)
+    if request.param == "inline":
+        yield InlineDecoder(limits=limits)
+        return
+    async with ProcessDecoder(processes=2, limits=limits) as decoder:
+        yield decoder
+
+
+def part(path: Path, modality: Modality = Modality.VIDEO) -> FetchedPart:
+    return FetchedPart(Part("p7", modality), "0" * 64, path.stat().st_size, "application/octet-stream", path)
+
+
+async def everything(decoder: Decoder, fetched: FetchedPart, plan: ChunkPlan = PLAN) -> tuple[MediaInfo, list[Segment]]:
+    info = await decoder.probe(fetched, NEVER)
+    async with aclosing(decoder.segments(fetched, info, plan, NEVER)) as segments:
+        return info, [segment async for segment in segments]
+
+
+async def test_a_video(decoder: Decoder, tmp_path: Path) -> None:
+    info, segments = await everything(decoder, part(write(tmp_path / "a.mp4", seconds=14)))
+    assert (info.has_frames, info.has_sound, info.seconds) == (True, True, pytest.approx(14, abs=0.1))
+    assert [(s.part, s.index, s.modality, s.t0) for s in segments] == [
+        ("p7", 0, Modality.VIDEO, 0.0),
+        ("p7", 1, Modality.VIDEO, 6.0),
+        ("p7", 2, Modality.VIDEO, 12.0),
+    ]
+    assert [len(s.frames) for s in segments] == [6, 6, 2]
+    for segment in segments:
+        assert segment.sound is not None
+        assert len(segment.sound.data) == 2 * round(16_000 * ((segment.t1 or 0) - (segment.t0 or 0)))
+        assert all(frame.data.startswith(b"\xff\xd8") for frame in segment.frames)
+
+
+async def test_a_picture(decoder: Decoder, tmp_path: Path) -> None:
+    (path := tmp_path / "a").write_bytes(saved(quarters(), "PNG"))
+    info, (segment,) = await everything(decoder, part(path, Modality.IMAGE))
+    assert (info.seconds, info.width, info.height) == (None, 64, 48)
+    assert (segment.modality, segment.t0, segment.media) == (Modality.IMAGE, None, (Modality.IMAGE,))
+
+
+async def test_the_bytes_decide_not_the_claim(decoder: Decoder, tmp_path: Path) -> None:
+    """A film sent as a sound is examined as a film."""
+    _, segments = await everything(decoder, part(write(tmp_path / "a.mp4", seconds=3), Modality.AUDIO))
+    assert segments[0].media == (Modality.VIDEO, Modality.AUDIO)
+
+
+async def test_the_same_file_gives_the_same_segments(decoder: Decoder, tmp_path: Path) -> None:
+    fetched = part(write(tmp_path / "a.mp4", seconds=7))
+    assert await everything(decoder, fetched) == await everything(decoder, fetched)
+
+
+async def test_the_plan_is_followed(decoder: Decoder, tmp_path: Path) -> None:
+    fetched = part(write(tmp_path / "a.mp4", seconds=8))
+    _, segments = await everything(decoder, fetched, ChunkPlan(window_seconds=4, fps=2, max_frames=16))
+    assert [(s.t0, len(s.frames)) for s in segments] == [(0.0, 8), (4.0, 8)]
+
+
+async def test_what_came_before_an_error_stays(decoder: Decoder, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mkv", seconds=20)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    fetched, found = part(path), []
+    info = await decoder.probe(fetched, NEVER)
+
+    async def examine() -> None:
+        async with aclosing(decoder.segments(fetched, info, PLAN, NEVER)) as segments:
+            async for segment in segments:
+                found.append(segment)  # noqa: PERF401 - what was found before the error is the point
+
+    with pytest.raises(BadContent, match="states 20") as caught:
+        await examine()
+    assert (caught.value.reason, caught.value.part) == (Reason.DAMAGED, "p7")
+    assert found[0].t0 == 0.0
+    assert 8 < found[-1].t1 < 12
+
+
+async def test_a_passed_deadline_is_told(decoder: Decoder, tmp_path: Path) -> None:
+    fetched, passed = part(write(tmp_path / "a.mp4")), Deadline(time.monotonic() - 1)
+    with pytest.raises(Retryable) as caught:
+        await decoder.probe(fetched, passed)
+    assert (caught.value.reason, caught.value.part) == (Reason.DEADLINE, "p7")
+    info = await decoder.probe(fetched, NEVER)
+    with pytest.raises(Retryable) as caught:
+        await anext(decoder.segments(fetched, info, PLAN, passed))
+    assert caught.value.reason is Reason.DEADLINE
+
+
+async def test_a_part_without_a_file_is_refused(decoder: Decoder) -> None:
+    with pytest.raises(BadContent) as caught:
+        await decoder.probe(FetchedPart(Part("p7", Modality.TEXT, text="hello"), "", 5, "text/plain"), NEVER)
+    assert (caught.value.reason, caught.value.part) == (Reason.UNSUPPORTED, "p7")
+
+
+async def test_one_may_stop_in_the_middle_and_go_on_with_another(decoder: Decoder, tmp_path: Path) -> None:
+    fetched = part(write(tmp_path / "a.mp4", seconds=14))
+    info = await decoder.probe(fetched, NEVER)
+    for _ in range(3):
+        async with aclosing(decoder.segments(fetched, info, PLAN, NEVER)) as segments:
+            assert (await anext(segments)).index == 0
+    assert len((await everything(decoder, fetched))[1]) == 3
+
+
+@pytest.fixture
+def trap() -> Iterator[tuple[str, list[str]]]:
+    """An HTTP server that nothing may call, and the list of those who did."""
+    calls: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            calls.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing on the terminal."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/segment.ts", calls
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+async def test_hostile_files_end_in_segments_or_in_a_reason(
+    decoder: Decoder, tmp_path: Path, trap: tuple[str, list[str]]
+) -> None:
+    target, calls = trap
+    outcomes: dict[str, object] = {}
+    refusals: dict[str, tuple[str | None, str]] = {}
+    for name, data in corpus(tmp_path, target):
+        (path := tmp_path / "hostile").write_bytes(data)
+        try:
+            _, segments = await everything(decoder, part(path))
+            outcomes[name] = len(segments)
+        except BadContent as error:
+            outcomes[name] = error.reason
+            refusals[name] = (error.part, str(error))
+    assert len(outcomes) >= 40
+    assert {outcome for outcome in outcomes.values() if not isinstance(outcome, int)} <= REASONS, outcomes
+    assert 0 not in outcomes.values(), "nothing was examined, and nobody was told"
+    for name, (culprit, message) in refusals.items():
+        assert culprit == "p7", name
+        assert "expected" in message or "send" in message, (name, message)
+    assert calls == [], "a file made the decoder open an address"
+    for name in ("hls", "hls-in-id3", "concat", "sdp", "dash", "svg", "heic", "empty", "elf"):
+        assert outcomes[name] is Reason.UNSUPPORTED, name
+    for name in ("png-bomb", "png-claims-max", "gif-many-frames"):
+        assert outcomes[name] is Reason.TOO_LARGE, name
+    for name in ("mp4-50", "mkv-50", "webm-50", "flac-50", "jpeg-50", "png-50", "mp4-moov-lost", "wav-no-samples"):
+        assert outcomes[name] is Reason.DAMAGED, name
+    for name in ("one-pixel", "wav-60-channels", "strip", "jpeg-in-png-name"):
+        assert outcomes[name] == 1, name
+
+
+@pytest.mark.parametrize("kind", ["hls", "concat"])
+async def test_a_playlist_that_passes_for_a_film_opens_nothing(
+    decoder: Decoder, kind: str, tmp_path: Path, trap: tuple[str, list[str]]
+) -> None:
+    """Behind the first bytes of a transport stream, where a probing demuxer would find it."""
+    target, calls = trap
+    secret = write(tmp_path / "secret.mp4", seconds=2)
+    text = f"#EXTM3U\n#EXTINF:1,\n{target}\n" if kind == "hls" else f"ffconcat version 1.0\nfile '{secret}'\n"
+    (path := tmp_path / "x.m3u8").write_bytes((b"G" + b"\n" * 187) * 5 + text.encode())
+    with pytest.raises(BadContent):
+        await everything(decoder, part(path))
+    assert calls == []

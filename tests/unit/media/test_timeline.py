@@ -1,0 +1,354 @@
+"""Sound and video on one timeline."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import struct
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from media_files.films import grey, second_of, tone, write
+from media_files.hostile import wav
+from media_files.pictures import corners, png, quarters
+from omniguard.domain.content import Modality, Segment
+from omniguard.domain.plan import ChunkPlan
+from omniguard.errors import BadContent, Reason
+from omniguard.media.decode import decode, probe
+from omniguard.media.limits import DecodeLimits
+
+LIMITS = DecodeLimits()
+PLAN = ChunkPlan()
+
+
+def cut(path: Path, plan: ChunkPlan = PLAN, limits: DecodeLimits = LIMITS) -> list[Segment]:
+    return list(decode("p0", path, plan, limits))
+
+
+def collected(path: Path, limits: DecodeLimits = LIMITS) -> tuple[list[Segment], BadContent]:
+    """What came before the refusal, and the refusal."""
+    found: list[Segment] = []
+    with pytest.raises(BadContent) as caught:  # noqa: PT012 - what was yielded before the refusal is the point
+        for segment in decode("p0", path, PLAN, limits):
+            found.append(segment)  # noqa: PERF402
+    return found, caught.value
+
+
+def level(data: bytes) -> float:
+    return float(np.asarray(Image.open(io.BytesIO(data)).convert("L"), float).mean())
+
+
+def seconds_seen(segments: list[Segment]) -> list[tuple[float, int]]:
+    """For every frame its time, and the second that its brightness tells."""
+    return [(frame.time, round((level(frame.data) - 19) / 8)) for segment in segments for frame in segment.frames]
+
+
+def pcm(segment: Segment) -> np.ndarray:
+    assert segment.sound is not None
+    return np.frombuffer(segment.sound.data, np.int16).astype(float)
+
+
+def assert_covers(segments: list[Segment], seconds: float, overlap: float = 0.0) -> None:
+    assert segments[0].t0 == 0.0
+    assert segments[-1].t1 == pytest.approx(seconds, abs=0.06)
+    for index, segment in enumerate(segments):
+        assert segment.index == index
+        assert segment.t0 is not None
+        assert segment.t1 is not None
+        assert segment.t0 < segment.t1
+        if segment.sound is not None:
+            assert len(segment.sound.data) == 2 * round(16_000 * (segment.t1 - segment.t0))
+    for a, b in itertools.pairwise(segments):
+        assert (a.t1 or 0) - (b.t0 or 0) == pytest.approx(overlap)
+
+
+VIDEOS = {
+    "mp4": {},
+    "mov": {},
+    "mkv": {"audio": "libmp3lame"},
+    "webm": {"video": "libvpx-vp9", "audio": "libopus", "options": {"deadline": "realtime", "cpu-used": "8"}},
+    "ts": {},
+    "avi": {"video": "mpeg4", "audio": "libmp3lame"},
+}
+
+
+@pytest.mark.parametrize("kind", VIDEOS)
+def test_frames_and_sound_share_one_timeline(kind: str, tmp_path: Path) -> None:
+    path = write(tmp_path / f"film.{kind}", seconds=14.2, **VIDEOS[kind])
+    info = probe(path, LIMITS)
+    assert (info.has_frames, info.has_sound, info.width, info.height, info.unexamined_streams) == (True, True, 64, 48, 0)
+    assert info.seconds == pytest.approx(14.2, abs=0.1)
+    segments = cut(path)
+    assert_covers(segments, 14.2)
+    assert {segment.modality for segment in segments} == {Modality.VIDEO}
+    assert [len(segment.frames) for segment in segments] == [6, 6, 3]
+    for time, second in seconds_seen(segments):
+        assert time - second == pytest.approx(0, abs=1), (time, second)
+        if kind in ("mp4", "mov", "mkv", "webm"):
+            assert second == time
+    assert all(np.abs(pcm(segment)[1600:-1600]).mean() > 5_000 for segment in segments)
+
+
+SOUNDS = {
+    "mp3": "libmp3lame",
+    "wav": "pcm_s16le",
+    "flac": "flac",
+    "ogg": "libopus",
+    "m4a": "aac",
+    "aac": "aac",
+    "webm": "libopus",
+}
+
+
+@pytest.mark.parametrize("kind", SOUNDS)
+def test_sound_windows_overlap_and_keep_their_pitch(kind: str, tmp_path: Path) -> None:
+    path = write(tmp_path / f"sound.{kind}", video=None, audio=SOUNDS[kind], seconds=13, channels=2)
+    info = probe(path, LIMITS)
+    assert (info.has_frames, info.has_sound) == (False, True)
+    assert info.seconds == pytest.approx(13, abs=0.1)
+    segments = cut(path)
+    assert_covers(segments, 13, overlap=1.0)
+    for segment in segments:
+        assert (segment.modality, segment.frames) == (Modality.AUDIO, ())
+        wave = pcm(segment)[1600:-1600]
+        peak = np.abs(np.fft.rfft(wave)).argmax() * 16_000 / len(wave)
+        assert peak == pytest.approx(440, abs=2)
+
+
+def test_windows_that_overlap_hold_the_same_sound_twice(tmp_path: Path) -> None:
+    first, second, *_ = cut(write(tmp_path / "a.wav", video=None, audio="pcm_s16le", seconds=13))
+    assert np.array_equal(pcm(first)[-16_000:], pcm(second)[:16_000])
+
+
+def test_the_last_tiny_tail_is_merged(tmp_path: Path) -> None:
+    assert [segment.t1 for segment in cut(write(tmp_path / "a.mp4", seconds=12.2))] == [6.0, pytest.approx(12.2, abs=0.05)]
+
+
+def test_sound_that_starts_later_is_preceded_by_silence(tmp_path: Path) -> None:
+    segments = cut(write(tmp_path / "late.mov", seconds=8, audio_start=1.5))
+    wave = pcm(segments[0])
+    assert not wave[: int(1.45 * 16_000)].any()
+    assert np.abs(wave[int(1.6 * 16_000) :]).mean() > 5_000
+
+
+def test_video_that_starts_later_keeps_its_times(tmp_path: Path) -> None:
+    times = [2 + i / 25 for i in range(100)]
+    segments = cut(write(tmp_path / "late.mkv", seconds=6, times=times))
+    assert seconds_seen(segments)[2:] == [(2.0, 2), (3.0, 3), (4.0, 4), (5.0, 5)]
+    assert np.abs(pcm(segments[0])[:16_000]).mean() > 5_000
+
+
+def test_sound_that_ends_early_becomes_silence_then_nothing(tmp_path: Path) -> None:
+    first, second, third = cut(write(tmp_path / "a.mkv", seconds=14, audio_seconds=7))
+    assert np.abs(pcm(first)[1600:]).mean() > 5_000
+    assert np.abs(pcm(second)[1600:14_000]).mean() > 5_000
+    assert not pcm(second)[int(1.2 * 16_000) :].any()
+    assert third.sound is None
+
+
+def test_sound_longer_than_the_video_is_examined_too(tmp_path: Path) -> None:
+    segments = cut(write(tmp_path / "a.mkv", seconds=4, audio_seconds=14))
+    assert_covers(segments, 14)
+    assert [len(segment.frames) for segment in segments] == [4, 0, 0]
+    assert segments[2].media == (Modality.AUDIO,)
+
+
+def test_a_video_without_sound(tmp_path: Path) -> None:
+    path = write(tmp_path / "mute.mp4", audio=None, seconds=7)
+    assert probe(path, LIMITS).has_sound is False
+    assert [segment.media for segment in cut(path)] == [(Modality.VIDEO,), (Modality.VIDEO,)]
+
+
+def test_all_pictures_before_all_sound(tmp_path: Path) -> None:
+    """Two handles: the order in the file must not matter."""
+    path = tmp_path / "apart.avi"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        sound = out.add_stream("pcm_s16le", rate=16_000, layout="mono")
+        out.start_encoding()
+        for index in range(120):
+            frame = av.VideoFrame.from_ndarray(second_of(index / 10, 64, 48), format="rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, 10)
+            for packet in stream.encode(frame):
+                out.mux(packet)
+        for packet in stream.encode(None):
+            out.mux(packet)
+        clip = av.AudioFrame.from_ndarray(tone(12, 16_000), format="s16", layout="mono")
+        clip.sample_rate, clip.pts, clip.time_base = 16_000, 0, Fraction(1, 16_000)
+        for packet in [*sound.encode(clip), *sound.encode(None)]:
+            out.mux(packet)
+    segments = cut(path)
+    assert_covers(segments, 12)
+    assert [len(s.frames) for s in segments] == [6, 6]
+    assert all(np.abs(pcm(s)).mean() > 5_000 for s in segments)
+
+
+def test_a_variable_frame_rate_shows_what_a_player_would(tmp_path: Path) -> None:
+    times = [0.0, 0.5, 3.2, 3.3, 7.9, 8.0, 8.04]
+    path = write(tmp_path / "vfr.mkv", times=times, audio=None)
+    segments = cut(path)
+    shown = [max(int(t) for t in times if t <= at) for at in range(9)]
+    assert seconds_seen(segments) == [(float(at), shown[at]) for at in range(9)]
+
+
+@pytest.mark.parametrize(("fps", "expected"), [(1.0, 6), (2.0, 8), (0.5, 3), (0.01, 1)])
+def test_sampling_is_even_and_bounded(fps: float, expected: int, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp4", seconds=12, audio=None)
+    for segment in cut(path, ChunkPlan(fps=fps)):
+        assert len(segment.frames) == pytest.approx(expected, abs=1)
+        assert 1 <= len(segment.frames) <= 8
+        gaps = np.diff([frame.time for frame in segment.frames])
+        assert np.allclose(gaps, gaps[:1])
+
+
+@pytest.mark.parametrize(("degrees", "matrix"), [(90, (0, 1, -1, 0)), (180, (-1, 0, 0, -1)), (270, (0, -1, 1, 0))])
+def test_rotation_is_applied(degrees: int, matrix: tuple[int, ...], tmp_path: Path) -> None:
+    stored = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_270}[degrees]
+    turned = np.asarray(quarters(96, 64).transpose(stored))
+    path = write(tmp_path / "phone.mp4", seconds=1, audio=None, size=turned.shape[1::-1], picture=lambda *_: turned)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 4 + 40
+    a, b, c, d = (value << 16 for value in matrix)
+    data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+    (segment,) = cut(path)
+    assert corners(segment.frames[0].data) == ["red", "green", "blue", "white"]
+    assert Image.open(io.BytesIO(segment.frames[0].data)).size == (96, 64)
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv422p", "yuv444p", "yuv420p10le", "yuv444p10le"])
+def test_chroma_and_depth(pix_fmt: str, tmp_path: Path) -> None:
+    picture = np.asarray(quarters())
+    (segment,) = cut(write(tmp_path / "a.mkv", seconds=1, audio=None, pix_fmt=pix_fmt, picture=lambda *_: picture))
+    assert corners(segment.frames[0].data) == ["red", "green", "blue", "white"]
+
+
+def test_odd_sizes(tmp_path: Path) -> None:
+    (segment,) = cut(write(tmp_path / "a.mkv", seconds=1, audio=None, pix_fmt="yuv444p", size=(67, 51)))
+    assert Image.open(io.BytesIO(segment.frames[0].data)).size == (67, 51)
+
+
+def test_frames_are_made_smaller(tmp_path: Path) -> None:
+    (segment,) = cut(write(tmp_path / "a.mp4", seconds=1, audio=None, size=(320, 240)), ChunkPlan(max_pixels=4_800))
+    assert Image.open(io.BytesIO(segment.frames[0].data)).size == (80, 60)
+
+
+def test_one_key_frame_is_enough(tmp_path: Path) -> None:
+    segments = cut(write(tmp_path / "a.mp4", seconds=14, audio=None, gop=10_000))
+    assert seconds_seen(segments) == [(float(t), t) for t in range(14)]
+
+
+def test_sixty_channels_are_mixed(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    loud = np.zeros((16_000, 60), np.int16)
+    loud[:, ::2] = 8_000
+    path.write_bytes(wav(channels=60, samples=16_000)[:44] + loud.tobytes())
+    (segment,) = cut(path)
+    assert pcm(segment).mean() == pytest.approx(4_000, abs=200)
+
+
+def test_a_sound_file_with_a_cover_is_sound(tmp_path: Path) -> None:
+    path = tmp_path / "song.mp3"
+    sound = write(tmp_path / "a.mp3", video=None, audio="libmp3lame", seconds=2).read_bytes()
+    path.write_bytes(_id3_with_cover(png(8, 8)) + sound[sound.index(b"\xff\xfb") :])
+    info = probe(path, LIMITS)
+    assert (info.has_frames, info.has_sound, info.unexamined_streams) == (False, True, 1)
+    assert [segment.media for segment in cut(path)] == [(Modality.AUDIO,)]
+
+
+def _id3_with_cover(picture: bytes) -> bytes:
+    body = b"\x00image/png\x00\x03\x00" + picture
+    frame = b"APIC" + struct.pack(">IH", len(body), 0) + body
+    size = len(frame)
+    return b"ID3\x03\x00\x00" + bytes([size >> 21 & 127, size >> 14 & 127, size >> 7 & 127, size & 127]) + frame
+
+
+def test_time_stamps_that_go_back_lose_nothing(tmp_path: Path) -> None:
+    """Two recordings joined byte by byte: the second one's clock begins again."""
+    one = write(tmp_path / "one.ts", seconds=4).read_bytes()
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(one + one)
+    segments = cut(joined)
+    assert segments[-1].t1 == pytest.approx(8, abs=0.3)
+    loud = np.concatenate([pcm(segment) for segment in segments])
+    assert np.abs(loud).mean() > 6_000
+
+
+def test_a_gap_in_the_sound_is_silence(tmp_path: Path) -> None:
+    path = tmp_path / "gap.mkv"
+    with av.open(str(path), "w") as out:
+        sound = out.add_stream("pcm_s16le", rate=16_000, layout="mono")
+        for start in (0, 5):
+            clip = av.AudioFrame.from_ndarray(tone(2, 16_000), format="s16", layout="mono")
+            clip.sample_rate, clip.pts, clip.time_base = 16_000, start * 16_000, Fraction(1, 16_000)
+            for packet in sound.encode(clip):
+                out.mux(packet)
+    whole = np.concatenate([pcm(s) for s in cut(path, ChunkPlan(overlap_seconds=0))])
+    assert len(whole) == 7 * 16_000
+    assert not whole[int(2.1 * 16_000) : int(4.9 * 16_000)].any()
+    assert np.abs(whole[int(5.1 * 16_000) :]).mean() > 5_000
+
+
+@pytest.mark.parametrize("kind", ["mp4", "mkv", "webm", "flac"])
+def test_a_file_cut_off_gives_what_it_holds_then_says_so(kind: str, tmp_path: Path) -> None:
+    how = {"webm": {"video": "libvpx", "audio": "libopus"}, "flac": {"video": None, "audio": "flac"}}.get(kind, {})
+    path = write(
+        tmp_path / f"a.{kind}", seconds=20, container_options={"movflags": "faststart"} if kind == "mp4" else None, **how
+    )
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    assert probe(path, LIMITS).seconds == pytest.approx(20, abs=0.2)
+    segments, refusal = collected(path)
+    assert len(segments) >= 2
+    assert 8 < (segments[-1].t1 or 0) < 16
+    assert refusal.reason is Reason.DAMAGED
+    assert "states 20" in str(refusal)
+
+
+def test_a_track_that_cannot_be_decoded_is_not_passed_over(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp4", seconds=8, container_options={"movflags": "faststart"})
+    data = bytearray(path.read_bytes())
+    for at in range(data.index(b"mdat") + 8, len(data), 61):
+        data[at] ^= 0xA5
+    path.write_bytes(data)
+    _, refusal = collected(path)
+    assert refusal.reason is Reason.DAMAGED
+
+
+@pytest.mark.parametrize(
+    ("how", "limits", "reason", "words"),
+    [
+        ({"seconds": 9}, DecodeLimits(max_seconds=8), Reason.TOO_LONG, "9 s; expected at most 8 s"),
+        ({"size": (640, 480)}, DecodeLimits(max_pixels=300_000), Reason.TOO_LARGE, "640 x 480 pixels; expected at most 300000"),
+        ({}, DecodeLimits(max_streams=1), Reason.TOO_LARGE, "2 streams; expected at most 1"),
+    ],
+)
+def test_limits_are_checked_before_decoding(how: dict, limits: DecodeLimits, reason: Reason, words: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp4", **how)
+    with pytest.raises(BadContent, match=words) as caught:
+        probe(path, limits)
+    assert caught.value.reason is reason
+
+
+def test_a_length_that_is_not_stated_is_counted(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.aac", video=None, seconds=9)
+    with pytest.raises(BadContent, match="expected at most 8 s") as caught:
+        probe(path, DecodeLimits(max_seconds=8))
+    assert caught.value.reason is Reason.TOO_LONG
+
+
+def test_a_file_that_lies_about_its_length_is_stopped(tmp_path: Path) -> None:
+    segments, refusal = collected(write(tmp_path / "a.mkv", seconds=20), DecodeLimits(max_seconds=8))
+    assert refusal.reason is Reason.TOO_LONG
+    assert 6 <= (segments[-1].t1 or 0) <= 8.5
+
+
+def test_too_many_frames_in_a_window(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mkv", seconds=8, fps=100, size=(16, 16), picture=lambda t, w, h: grey(w, h, 9), audio=None)
+    _, refusal = collected(path, DecodeLimits(max_frames_per_window=300))
+    assert (refusal.reason, "at most 300" in str(refusal)) == (Reason.TOO_LARGE, True)

@@ -1,7 +1,95 @@
-"""The `omniguard` command. Each group of commands is a file of its own."""
+"""The `omniguard` command. Each command is a file of its own, imported when it is asked for.
+
+So a worker's image needs none of what the developer's commands import, and no command pays for another's imports.
+"""
 
 from __future__ import annotations
 
-import typer
+import importlib
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Annotated, Any
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Moderation over Kafka.")
+import typer
+from typer.core import TyperGroup
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Where a command lies (`module:attribute`, a Typer app), and the extra of the distribution that it needs."""
+
+    place: str
+    extra: str
+
+
+COMMANDS = {
+    "demo": Command("omniguard.entrypoints.demo:demo_app", "dev"),
+    "worker": Command("omniguard.entrypoints.worker_command:worker_app", "worker"),
+    "publish": Command("omniguard.entrypoints.publish:publish_app", "worker"),
+    "watch": Command("omniguard.entrypoints.watch:watch_app", "worker"),
+    "moderate": Command("omniguard.entrypoints.moderate:moderate_app", "worker"),
+    "policy": Command("omniguard.entrypoints.policy:policy_app", "worker"),
+    "settings": Command("omniguard.entrypoints.settings_command:settings_app", "worker"),
+    "topics": Command("omniguard.entrypoints.topics:topics_app", "worker"),
+    "contract": Command("omniguard.entrypoints.contract:contract_app", "worker"),
+    "dev": Command("omniguard.entrypoints.dev:dev_app", "dev"),
+}
+"""Every command, in the order of `omniguard --help`."""
+
+
+class _Commands(TyperGroup):
+    """Imports a command when it is first looked up."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - Typer's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+        command = COMMANDS.get(cmd_name)
+        if command is None:
+            return None
+        try:
+            return _load(cmd_name, command)
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] == "omniguard":
+                raise
+            return _absent(cmd_name, command.extra)
+
+
+def _load(name: str, command: Command) -> Any:
+    module, _, attribute = command.place.partition(":")
+    built = typer.main.get_command(getattr(importlib.import_module(module), attribute))
+    built.name = name
+    return built
+
+
+def _absent(name: str, extra: str) -> Any:
+    """Stands for a command whose extra is not installed."""
+    stub = typer.Typer(add_completion=False, help=f"Not installed here: it needs pip install 'omniguard[{extra}]'.")
+
+    @stub.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+    def tell() -> None:
+        typer.echo(f"omniguard {name} is not installed here; pip install 'omniguard[{extra}]'", err=True)
+        raise typer.Exit(2)
+
+    built = typer.main.get_command(stub)
+    built.name = name
+    built.help = stub.info.help
+    return built
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # their frames show local variables, and those may hold what users wrote
+    help="Judge the text, images, audio and video of an upload together, and publish the verdict to Kafka.",
+)
+
+
+@app.callback()
+def _main(
+    show_version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
+) -> None:
+    if show_version:
+        typer.echo(version("omniguard"))
+        raise typer.Exit

@@ -17,18 +17,26 @@ from omniguard.adapters.start_offsets import ensure_start
 from omniguard.bootstrap import Service, kafka_publisher, service
 from omniguard.entrypoints.health import Liveness, health_server
 from omniguard.observability import METRICS, configure_logging, configure_tracing
+from omniguard.ports import GuardModel
 from omniguard.settings import Settings
 
 log = structlog.get_logger("omniguard.worker")
 
 
-async def run(settings: Settings, *, start: str | None = None, ready: Callable[[int], None] | None = None) -> None:
+async def run(
+    settings: Settings,
+    *,
+    start: str | None = None,
+    ready: Callable[[int], None] | None = None,
+    guard: GuardModel | None = None,
+) -> None:
     """Run a worker until SIGTERM or SIGINT.
 
     Args:
         settings: the whole tree; `settings.worker.lane` says which lane.
         start: where a consumer group begins that has never committed: `earliest`, `latest`, an ISO time, or None to refuse.
         ready: called with the health server's port once records are consumed.
+        guard: replaces Triton, for benchmarks and tests.
 
     Raises:
         Misconfigured: a file or setting must be changed by the operator.
@@ -37,14 +45,16 @@ async def run(settings: Settings, *, start: str | None = None, ready: Callable[[
     configure_logging(level=settings.telemetry.log_level, json=settings.telemetry.json_logs)
     stop_tracing = configure_tracing(settings.telemetry.otlp_endpoint, service=f"omniguard-worker-{settings.worker.lane}")
     try:
-        await _Worker(settings, start, ready).run()
+        await _Worker(settings, start, ready, guard).run()
     finally:
         stop_tracing()
 
 
 class _Worker:
-    def __init__(self, settings: Settings, start: str | None, ready: Callable[[int], None] | None) -> None:
-        self._settings, self._start, self._ready = settings, start, ready
+    def __init__(
+        self, settings: Settings, start: str | None, ready: Callable[[int], None] | None, guard: GuardModel | None
+    ) -> None:
+        self._settings, self._start, self._ready, self._guard = settings, start, ready, guard
         limit = settings.worker.event_time_limit or settings.worker.backfill_seconds
         self._liveness = Liveness(limit, self._records_wait)
         self._told_to_stop = asyncio.Event()
@@ -66,7 +76,9 @@ class _Worker:
         """Wait for the broker first: Faust would exit without one."""
         async with (
             kafka_publisher(self._settings) as self._publisher,
-            service(self._settings, publisher=self._publisher, progress=self._liveness.progress) as self._service,
+            service(
+                self._settings, publisher=self._publisher, guard=self._guard, progress=self._liveness.progress
+            ) as self._service,
         ):
             self._service.model.ask()
             await self._consume(self._service, port)

@@ -61,7 +61,7 @@ class YamlFile:
         except MarkedYAMLError as error:
             mark = error.problem_mark
             line = f"{path}:{mark.line + 1}" if mark else f"{path}"
-            problem = str(error.problem).split(' with value "')[0]
+            problem = str(error.problem).split(' with value "')[0].removeprefix("but ")
             raise Misconfigured(f"{line}: not YAML: {problem}; correct this line or the one before") from error
         except YAMLError as error:
             raise Misconfigured(f"{path}: not YAML: {str(error).splitlines()[0]}; remove that character") from error

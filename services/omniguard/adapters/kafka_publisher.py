@@ -46,6 +46,9 @@ _REFUSED: dict[type[KafkaError], str] = {
     UnsupportedForMessageFormatError: "a topic of message format 2 or later",
 }
 """Errors that no retry heals, with what was expected."""
+_BATCH_BYTES = 64 * 1024
+_HANDED_OVER = 256
+"""Records handed to the producer at once: each time a batch leaves, aiokafka wakes every caller that waits for room."""
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
 
@@ -74,6 +77,7 @@ class KafkaPublisher:
         self._metrics = metrics
         self._producer: Any = None
         self._making = asyncio.Lock()
+        self._handed_over = asyncio.Semaphore(_HANDED_OVER)
         self._tasks: set[asyncio.Task[None]] = set()
         self._available = False
         self._away_since = time.monotonic()
@@ -108,7 +112,8 @@ class KafkaPublisher:
                     await producer.flush()
             await _discard(producer)
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._set_available(False)
+        self._available = False
+        self._metrics.set("omniguard_publisher_available", 0)
 
     async def publish(self, message: Message) -> None:
         """Return when every in-sync replica has the record; wait as long as the broker is away.
@@ -121,6 +126,10 @@ class KafkaPublisher:
         """
         if message.key is None and message.value is None:
             raise ValueError(f"record for {message.topic}: found neither key nor value, expected one at least")
+        async with self._handed_over:
+            await self._publish(message)
+
+    async def _publish(self, message: Message) -> None:
         while True:
             producer, sent = await self._current(), False
             try:
@@ -207,6 +216,7 @@ class KafkaPublisher:
             acks="all",
             enable_idempotence=True,
             compression_type=None if codec == "none" else codec,
+            max_batch_size=_BATCH_BYTES,
             max_request_size=self._settings.max_message_bytes,
             request_timeout_ms=round(self._request_timeout * 1000),
             metadata_max_age_ms=60_000,

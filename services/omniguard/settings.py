@@ -77,6 +77,9 @@ class KafkaSettings(Group):
     max_message_bytes: Count = Field(
         default=1_114_112, description="Largest record we publish: the dead-letters topic's max.message.bytes."
     )
+    session_timeout: Seconds = Field(
+        default=20, description="Seconds of silence after which the broker gives a worker's partitions to others."
+    )
     unknown_topic_seconds: Seconds = Field(default=15, description="How long a topic may be unknown to an answering broker.")
 
     @model_validator(mode="after")

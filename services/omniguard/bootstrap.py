@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from omniguard.adapters.attempt_files import AttemptFiles
 from omniguard.adapters.clock import SystemClock
 from omniguard.adapters.decoder import ProcessDecoder
 from omniguard.adapters.fetch_s3 import S3Credentials
@@ -133,7 +134,7 @@ async def _guard(settings: Settings) -> AsyncIterator[TritonGuard]:
 async def _store(settings: Settings) -> AsyncIterator[AssessmentStore]:
     redis = settings.redis
     if redis.url is None:
-        yield MemoryAssessmentStore()
+        yield MemoryAssessmentStore(attempts=AttemptFiles(settings.worker.state_folder, redis.attempts_ttl))
         return
     times = StoreSettings(ttl=redis.assessment_ttl, jitter=redis.ttl_jitter, attempts_ttl=int(redis.attempts_ttl))
     store = RedisAssessmentStore.at(

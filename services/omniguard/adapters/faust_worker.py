@@ -97,6 +97,8 @@ def build_app(kafka: KafkaSettings, consuming: Consuming, window: Window, intake
         broker_credentials=_credentials(kafka),
         broker_max_poll_interval=NEVER_EVICT_SECONDS,
         broker_max_poll_records=consuming.buffer,
+        broker_session_timeout=kafka.session_timeout,
+        broker_heartbeat_interval=kafka.session_timeout / 4,
         consumer_auto_offset_reset="earliest",  # for partitions added later; a first start is decided by `start_offsets`
         datadir=consuming.state_folder / "faust",
         stream_buffer_maxsize=consuming.buffer,

@@ -1,4 +1,4 @@
-"""The in-memory twin of the Redis assessment store: one process, nothing survives it."""
+"""The in-memory twin of the Redis assessment store: one process, and nothing survives it but counts of attempts, if asked."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from omniguard.adapters.attempt_files import AttemptFiles
 from omniguard.adapters.lru import Lru
 from omniguard.domain.scores import Assessment, SegmentScore
 
@@ -15,8 +16,16 @@ from omniguard.domain.scores import Assessment, SegmentScore
 class MemoryAssessmentStore:
     """`ports.AssessmentStore` in memory: at most `size` entries of each kind, each for `ttl` seconds."""
 
-    def __init__(self, *, size: int = 4096, ttl: float = 7 * 86_400, monotonic: Callable[[], float] = time.monotonic) -> None:
-        """Start empty."""
+    def __init__(
+        self,
+        *,
+        size: int = 4096,
+        ttl: float = 7 * 86_400,
+        monotonic: Callable[[], float] = time.monotonic,
+        attempts: AttemptFiles | None = None,
+    ) -> None:
+        """Start empty. With `attempts`, starts are counted in files: an event that kills its worker needs a count that survives."""
+        self._files = attempts
         self._assessments: Lru[Assessment] = Lru(size, ttl, monotonic)
         self._segments: Lru[SegmentScore] = Lru(size, ttl, monotonic)
         self._index: Lru[set[str]] = Lru(size, ttl, monotonic)
@@ -63,11 +72,15 @@ class MemoryAssessmentStore:
 
     async def attempt(self, record: str) -> int:
         """Count a start of this record."""
+        if self._files is not None:
+            return self._files.add(record)
         self._attempts[record] += 1
         return self._attempts[record]
 
     async def settle(self, record: str) -> None:
         """Forget the count."""
+        if self._files is not None:
+            self._files.drop(record)
         self._attempts.pop(record, None)
 
     def _note(self, content: str, key: str) -> None:

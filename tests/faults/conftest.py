@@ -1,0 +1,25 @@
+"""Fixtures of the fault tests."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from faults.harness import Installation
+
+
+@pytest.fixture
+def seed() -> int:
+    """Of everything a fault test draws by chance; FAULTS_SEED repeats a run."""
+    return int(os.environ.get("FAULTS_SEED", random.SystemRandom().randrange(2**32)))
+
+
+@pytest.fixture
+async def installation(kafka_url: str, topic_prefix: str, tmp_path: Path, seed: int) -> AsyncIterator[Installation]:
+    """An installation on the shared broker, without Redis: counts of attempts survive in the state folder alone."""
+    async with Installation(kafka_url, topic_prefix, tmp_path, seed=seed) as made:
+        yield made

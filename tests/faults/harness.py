@@ -1,0 +1,242 @@
+"""An installation of one test: topics of its own, workers as real processes, and faults by real means."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+from aiokafka import AIOKafkaProducer
+
+from faults.invariants import Report, check_committed, check_invariants
+from faults.observer import Observer
+from omniguard.adapters.topics_admin import TopicsAdmin
+from omniguard.contracts.topics import Topics
+from omniguard.domain.lane import Lane
+from origins import free_ports
+
+ROOT = Path(__file__).parents[2]
+RUNNER = Path(__file__).with_name("run_worker.py")
+SESSION_SECONDS = 2
+DRAIN_SECONDS = 3
+TENANTS = """
+tenants:
+  acme: {policy: default, policy_epoch: 1}
+  small: {policy: default, policy_epoch: 1, quota: 1.0}
+"""
+
+
+class Worker:
+    """One worker process. Its log is in `log`; a test that fails finds it below its tmp_path."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path, control: Path) -> None:
+        self._process, self.port, self.log, self._control = process, port, log, control
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    @property
+    def code(self) -> int | None:
+        return self._process.poll()
+
+    @property
+    def consuming(self) -> bool:
+        return (self._control / f"ready-{self.pid}").exists()
+
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
+    async def kill(self) -> None:
+        """As a lost node would: nothing of it runs any more when this returns."""
+        self.signal(signal.SIGKILL)
+        await self.gone()
+
+    async def gone(self, seconds: float = 60.0) -> int:
+        """Wait for its end; return the exit code."""
+        return await asyncio.to_thread(self._process.wait, seconds)
+
+    async def get(self, page: str) -> int:
+        """The status of a health page; 0 where nobody answers."""
+        return await asyncio.to_thread(_status, f"http://127.0.0.1:{self.port}/{page}")
+
+    def tail(self) -> str:
+        return self.log.read_text(errors="replace")[-3000:]
+
+
+class Installation:
+    """Topics, workers and a platform that uploads. Use as an async context manager."""
+
+    def __init__(self, bootstrap: str, prefix: str, folder: Path, *, seed: int, redis: str | None = None) -> None:
+        self.bootstrap, self.topics, self.seed = bootstrap, Topics(prefix), seed
+        self.random = random.Random(seed)  # noqa: S311
+        self.control = folder / "control"
+        self._folder, self._redis = folder, redis
+        self._workers: list[Worker] = []
+
+    async def __aenter__(self) -> Installation:
+        self.control.mkdir(parents=True)
+        (self._folder / "tenants.yaml").write_text(TENANTS)
+        return self
+
+    async def create(self, partitions: int) -> None:
+        """Create the topics and connect to them."""
+        declared = [replace(topic, partitions=partitions) for topic in self.topics.all]
+        async with TopicsAdmin({"bootstrap_servers": self.bootstrap}) as admin:
+            await admin.apply(declared)
+        self._producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap, acks="all", enable_idempotence=True)
+        await self._producer.start()
+        self.observer = await Observer(self.bootstrap, self.topics).__aenter__()
+
+    async def __aexit__(self, *_: object) -> None:
+        for worker in self._workers:
+            if worker.alive:
+                worker.signal(signal.SIGKILL)
+                await worker.gone()
+        if hasattr(self, "observer"):
+            await self.observer.__aexit__()
+            await self._producer.stop()
+
+    async def start(self, lane: Lane = Lane.LIVE, *, wait: bool = True, **settings: str) -> Worker:
+        """Start a worker; `settings` are OMNIGUARD_ variables without the prefix, in lower case."""
+        (port,) = free_ports(1)
+        number = len(self._workers)
+        log = self._folder / f"worker-{number}.log"
+        given = {f"OMNIGUARD_{name.upper()}": value for name, value in {**self._defaults(lane, port), **settings}.items()}
+        env = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("OMNIGUARD_")},
+            **given,
+            "PYTHONPATH": f"{ROOT / 'services'}:{ROOT / 'tests'}",
+            "FAULTS_CONTROL": str(self.control),
+            **({"FAULTS_GUARD": "triton"} if "triton__addresses" in settings else {}),
+        }
+        with log.open("wb") as out:
+            process = subprocess.Popen([sys.executable, str(RUNNER)], env=env, stdout=out, stderr=out)  # noqa: ASYNC220, S603
+        worker = Worker(process, port, log, self.control)
+        self._workers.append(worker)
+        if wait:
+            await self.consumes(worker)
+        return worker
+
+    async def consumes(self, worker: Worker, seconds: float = 60.0) -> None:
+        """Wait until a worker takes part in its group."""
+        await eventually(lambda: worker.consuming or not worker.alive, seconds, "the worker's start")
+        assert worker.alive, f"the worker ended with {worker.code}:\n{worker.tail()}"
+
+    def _defaults(self, lane: Lane, port: int) -> dict[str, str]:
+        return {
+            "kafka__bootstrap": self.bootstrap,
+            "kafka__topic_prefix": self.topics.prefix,
+            "kafka__session_timeout": str(SESSION_SECONDS),
+            "worker__lane": lane.value,
+            "worker__drain_timeout": str(DRAIN_SECONDS),
+            "worker__live_seconds": "60",
+            "worker__health_port": str(port),
+            "worker__media_folder": str(self._folder / "media"),
+            "worker__state_folder": str(self._folder / "state"),
+            "worker__decode_processes": "1",
+            "policy__tenants": str(self._folder / "tenants.yaml"),
+            "telemetry__json_logs": "false",
+            **({"redis__url": self._redis} if self._redis else {}),
+        }
+
+    async def upload(self, content_id: str, text: str, *, lane: Lane = Lane.LIVE, partition: int | None = None, **data: Any) -> None:
+        """Produce a content event of one text. `data` overrides fields of its data."""
+        tenant = data.pop("tenant", "acme")
+        body = {"content_version": 1, "parts": [{"id": "p0", "modality": "text", "text": text}], **data}
+        await self.produce("omniguard.content-event.v1", tenant, content_id, body, lane=lane, partition=partition)
+
+    async def delete(self, content_id: str, *, version: int = 1, partition: int | None = None) -> None:
+        """Produce a deletion."""
+        await self.produce("omniguard.content-deleted.v1", "acme", content_id, {"content_version": version}, partition=partition)
+
+    async def produce(
+        self, kind: str, tenant: str, content_id: str, data: Mapping[str, Any], *, lane: Lane = Lane.LIVE, partition: int | None
+    ) -> None:
+        """Produce a CloudEvent."""
+        body = {"tenant": tenant, "content_id": content_id, **data}
+        event = {"specversion": "1.0", "type": kind, "source": "/uploads", "id": content_id, "data": body}
+        await self.raw(f"{tenant}|{content_id}".encode(), orjson.dumps(event, default=_iso), lane=lane, partition=partition)
+
+    async def raw(
+        self,
+        key: bytes | None,
+        value: bytes | None,
+        *,
+        lane: Lane = Lane.LIVE,
+        partition: int | None = None,
+        headers: list[tuple[str, bytes]] | None = None,
+        timestamp_ms: int | None = None,
+    ) -> None:
+        """Produce any record."""
+        await self._producer.send_and_wait(
+            self.topics.content(lane), value, key, partition=partition, headers=headers or [], timestamp_ms=timestamp_ms
+        )
+
+    def go(self, name: str) -> None:
+        """Let what waits for `name` go on."""
+        (self.control / f"go-{name}").touch()
+
+    def started(self, name: str) -> int:
+        """How many times the guard was asked about `name`."""
+        note = self.control / f"started-{name}"
+        return len(note.read_text().splitlines()) if note.exists() else 0
+
+    async def until_started(self, name: str, times: int = 1, seconds: float = 60.0) -> None:
+        """Wait until the guard was asked about `name`."""
+        await eventually(lambda: self.started(name) >= times, seconds, f"the guard was not asked about {name} {times} times")
+
+    async def check_killed(self) -> None:
+        """With no worker alive: assert that the committed offsets had passed nothing unfinished."""
+        assert not any(worker.alive for worker in self._workers)
+        committed = await self.observer.committed()
+        check_committed(await self.observer.read(), committed, seed=self.seed)
+
+    async def check(self, **options: Any) -> Report:
+        """Assert the invariants over all that is on the topics."""
+        return check_invariants(await self.observer.read(), seed=self.seed, **options)
+
+    async def all_ended(self, events: int, seconds: float = 90.0) -> None:
+        """Wait until so many different events have a verdict that ends them, and their offsets are committed."""
+        await self.observer.until(lambda seen: seen.ended() >= events, seconds, f"verdicts of {events} events")
+        await self.observer.until_committed()
+
+
+async def eventually(done: Callable[[], object], seconds: float, what: str) -> None:
+    """Poll a condition."""
+    try:
+        async with asyncio.timeout(seconds):
+            while not done():  # noqa: ASYNC110  another process makes it true
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise AssertionError(f"within {seconds} s: {what}") from None
+
+
+def _status(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return 0
+
+
+def _iso(value: object) -> str:
+    assert isinstance(value, datetime)
+    return value.isoformat()

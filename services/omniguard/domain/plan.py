@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import astuple, dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,4 +31,9 @@ class ChunkPlan:
     @property
     def digest(self) -> str:
         """Of every field, in order."""
-        return hashlib.sha256(repr(astuple(self)).encode()).hexdigest()[:16]
+        return _digest(self)
+
+
+@lru_cache(maxsize=64)
+def _digest(plan: ChunkPlan) -> str:
+    return hashlib.sha256(repr(astuple(plan)).encode()).hexdigest()[:16]

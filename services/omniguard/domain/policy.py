@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 
 from omniguard.domain.content import Modality
 from omniguard.domain.scores import JOINT
@@ -135,8 +136,7 @@ class Policy:
     @property
     def prompt_digest(self) -> str:
         """Of what the guard is told: names and descriptions. Thresholds and actions may change without judging anew."""
-        told = "\x00".join(f"{c.name}\x01{c.prompt}" for c in self.categories)
-        return hashlib.sha256(told.encode()).hexdigest()[:16]
+        return _prompt_digest(self.categories)
 
     def threshold(self, key: str) -> Threshold:
         """The threshold for a score key; for a key that the policy does not know, the strictest of all."""
@@ -148,3 +148,9 @@ class Policy:
     def category(self, name: str) -> Category | None:
         """The category of that name, if the policy has it."""
         return next((c for c in self.categories if c.name == name), None)
+
+
+@lru_cache(maxsize=256)
+def _prompt_digest(categories: tuple[Category, ...]) -> str:
+    told = "\x00".join(f"{c.name}\x01{c.prompt}" for c in categories)
+    return hashlib.sha256(told.encode()).hexdigest()[:16]

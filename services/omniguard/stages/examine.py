@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from omniguard.domain.cache_keys import assessment_key
@@ -13,6 +14,7 @@ from omniguard.domain.content import FetchedPart, Part, Segment, Upload
 from omniguard.domain.coverage import SHORTFALL_SECONDS
 from omniguard.domain.deadline import Deadline
 from omniguard.domain.plan import ChunkPlan
+from omniguard.domain.policy import Policy
 from omniguard.domain.scores import Assessment, ModelInfo
 from omniguard.domain.tenant import Tenant
 from omniguard.guard.wire import MODEL, WireCategory
@@ -191,7 +193,7 @@ class Examine:
         return Brief(
             tenant=upload.identity.tenant,
             content=upload.identity.key,
-            categories=tuple(WireCategory(name=c.name, description=c.prompt) for c in policy.categories),
+            categories=wire_categories(policy),
             prompt_digest=policy.prompt_digest,
             floor=policy.floor,
             text=text[: exam.plan.text_window],
@@ -202,6 +204,16 @@ class Examine:
             plan_digest=exam.plan.digest,
             traceparent=traceparent(),
         )
+
+
+def wire_categories(policy: Policy) -> tuple[WireCategory, ...]:
+    """What the guard is told of a policy."""
+    return _wire_categories(tuple((c.name, c.prompt) for c in policy.categories))
+
+
+@lru_cache(maxsize=256)
+def _wire_categories(told: tuple[tuple[str, str], ...]) -> tuple[WireCategory, ...]:
+    return tuple(WireCategory(name=name, description=description) for name, description in told)
 
 
 def _inline_sha256(part: Part) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -19,12 +21,12 @@ from omniguard.domain.record import Record
 from omniguard.domain.scores import Critique
 from omniguard.domain.tenant import Tenant
 from omniguard.domain.verdict import CritiqueRecord, DeadLetter, Verdict
-from omniguard.guard.wire import Priority, WireCategory
+from omniguard.guard.wire import Priority
 from omniguard.observability import METRICS, span, traceparent
 from omniguard.ports import Clock
 from omniguard.stages.critic import Critic, NoCritique
 from omniguard.stages.decide import Decide
-from omniguard.stages.examine import Examination, Examine, Task
+from omniguard.stages.examine import Examination, Examine, Task, wire_categories
 from omniguard.stages.provisional import Provisional
 from omniguard.stages.publish import Publish
 from omniguard.stages.window import Slot
@@ -69,8 +71,8 @@ class Moderate:
 
     async def moderate(self, record: Record, slot: Slot, upload: Upload, tenant: Tenant) -> str:
         """Return how it ended, once all that was promised is acknowledged."""
-        with TemporaryDirectory(dir=self.media_folder, ignore_cleanup_errors=True) as folder:
-            task = self._task(record, slot, upload, tenant, Path(folder))
+        with self._folder(upload) as folder:
+            task = self._task(record, slot, upload, tenant, folder)
             exam = await self._examine_until_settled(record, task)
             if exam.heavy:
                 await self.publish.defer(record, Lane.BACKFILL)
@@ -82,6 +84,15 @@ class Moderate:
         if verdict.critique_ref is not None:
             await self._explain(slot, task, exam, verdict, segments)
         return verdict.decision.status.value
+
+    @contextmanager
+    def _folder(self, upload: Upload) -> Iterator[Path]:
+        """A folder for the event's files; an upload of inline text needs none, and making one costs more than judging it."""
+        if all(part.text is not None for part in upload.parts):
+            yield self.media_folder
+            return
+        with TemporaryDirectory(dir=self.media_folder, ignore_cleanup_errors=True) as folder:
+            yield Path(folder)
 
     def _task(self, record: Record, slot: Slot, upload: Upload, tenant: Tenant, folder: Path) -> Task:
         now, monotonic = self.clock.now(), self.clock.monotonic()
@@ -196,7 +207,7 @@ class Moderate:
             segments,
             tenant=upload.identity.tenant,
             content=upload.identity.key,
-            categories=tuple(WireCategory(name=c.name, description=c.prompt) for c in policy.categories),
+            categories=wire_categories(policy),
             context=upload.context,
             traceparent=traceparent(),
         )

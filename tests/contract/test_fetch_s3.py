@@ -86,6 +86,12 @@ async def test_what_is_not_listed_or_not_plain_is_forbidden(uri: str, server: S3
     await refused(uri, tmp_path, Reason.FORBIDDEN, server.source("pictures", "acme"))
 
 
+@pytest.mark.parametrize("key", ["acme/../acme2/a", "acme/./a", "acme//a", "acme/", "acme/%2e%2e/a", "acme/a?x", "acme/a\\b"])
+async def test_odd_keys_are_refused_before_the_store_sees_them(key: str, tmp_path: Path) -> None:
+    nowhere = S3Source("pictures", "", "http://127.0.0.1:1", None, None)
+    assert "dotted or encoded" in await refused(f"s3://pictures/{key}", tmp_path, Reason.FORBIDDEN, nowhere)
+
+
 async def test_without_a_listed_source_nothing_is_read(tmp_path: Path) -> None:
     assert "list it in the tenant's fetch rules" in await refused("s3://pictures/acme/a.gif", tmp_path, Reason.FORBIDDEN)
 

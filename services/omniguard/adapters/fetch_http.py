@@ -86,7 +86,6 @@ class HttpFetcher:
     def _session(self, url: URL, rules: FetchRules) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
             resolver=self._resolver,
-            use_dns_cache=False,
             force_close=True,
             ssl=self._tls or True,
             socket_factory=_guard(rules, listed=is_listed(str(url.host), rules)),

@@ -96,9 +96,7 @@ class RedisSettings(Group):
 
     url: SecretStr | None = Field(default=None, description="redis://, rediss:// or unix://; may hold a password.")
     url_file: Path | None = Field(default=None, description="File that holds the URL.")
-    timeout: Seconds = Field(default=0.25, description="Seconds per command before it counts as a miss.")
-    assessment_ttl: Seconds = Field(default=7 * 86_400, description="Seconds an assessment is kept.")
-    memo_ttl: Seconds = Field(default=86_400, description="Seconds a segment's score is kept.")
+    assessment_ttl: Seconds = Field(default=7 * 86_400, description="Seconds an assessment, or the memo of a segment, is kept.")
     attempts_ttl: Seconds = Field(default=86_400, description="Seconds a count of started attempts is kept.")
     ttl_jitter: float = Field(default=0.1, description="Share by which a TTL may be shorter, at random.", ge=0, lt=1)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,9 +53,7 @@ def thumbnail(data: bytes, encoding: str, max_pixels: int, side: int) -> Floats:
 
 def _load(data: bytes, encoding: str, max_pixels: int, about: tuple[int, int] | None) -> Image.Image:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is below
-            opened = Image.open(io.BytesIO(data), formats=[encoding])
+        opened = Image.open(io.BytesIO(data), formats=[encoding])
         width, height = opened.size
         if width * height > max_pixels or max(width, height) > _SIDE:
             raise _invalid(
@@ -65,6 +62,8 @@ def _load(data: bytes, encoding: str, max_pixels: int, about: tuple[int, int] | 
         if about:
             opened.draft("RGB", about)
         return opened.convert("RGB")
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):  # Pillow's own limit, met while it opens
+        raise _invalid(f"found a frame far over {max_pixels} pixels, expected no more; plan by the capabilities") from None
     except _DAMAGE as error:
         raise _invalid(
             f"found a frame that is no whole {encoding} picture ({type(error).__name__}), expected one; decode and encode it anew"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -28,6 +29,9 @@ _PAD = 0.2
 _SURE_LANGUAGE = 0.7
 _SURE_WORDS = -0.8
 """Mean log-probability of a token from which a transcript counts as understood."""
+
+_REPEATING = 2.4
+"""Compression ratio over which a transcript is a loop, not speech."""
 
 Span = tuple[float, float]
 
@@ -82,6 +86,7 @@ class Voice:
         self._whisper: Any = WhisperModel(
             str(folder), device="cpu", compute_type="int8", cpu_threads=threads, num_workers=workers
         )
+        self._whisper.encode = _Once(self._whisper.encode)
         self._knows_languages: bool = self._whisper.model.is_multilingual
 
     def listen(self, samples: Floats) -> Speech:
@@ -89,23 +94,28 @@ class Voice:
         spans = speech_spans(self.activity(samples))
         if not spans:
             return Speech()
-        only_speech = _keep(samples, spans)
-        heard, info = self._whisper.transcribe(
-            only_speech,
-            beam_size=1,
-            temperature=(0.0, 0.4),
-            condition_on_previous_text=False,
-            language=None if self._knows_languages else "en",
+        clip = _keep(samples, spans)
+        language, probability = self._language(clip)
+        segments = list(
+            self._whisper.transcribe(
+                clip,
+                language=language,
+                beam_size=1,
+                temperature=0.0,  # no second try by sampling: the same clip must give the same words
+                condition_on_previous_text=False,
+            )[0]
         )
-        segments = list(heard)
         sentences = tuple(Sentence(s.text.strip(), float(s.start), float(s.end)) for s in segments if s.text.strip())
-        sure = (
-            self._knows_languages
-            and info.language == "en"
-            and info.language_probability >= _SURE_LANGUAGE
-            and all(s.avg_logprob >= _SURE_WORDS for s in segments)
-        )
-        return Speech(sentences, bool(sentences) and sure)
+        clear = all(s.avg_logprob >= _SURE_WORDS and s.compression_ratio <= _REPEATING for s in segments)
+        return Speech(sentences, english=bool(sentences) and language == "en" and probability >= _SURE_LANGUAGE and clear)
+
+    def _language(self, clip: Floats) -> tuple[str, float]:
+        """The likeliest language and its probability; a model that knows English alone is never sure of it."""
+        if not self._knows_languages:
+            return "en", 0.0
+        features = self._whisper.feature_extractor(clip)[:, :-1]  # as `transcribe` cuts it, so that one encoding serves both
+        language, probability, _ = self._whisper.detect_language(features=features)
+        return str(language), float(probability)
 
     def activity(self, samples: Floats) -> Floats:
         """How surely somebody speaks, float32 [chunks of 32 ms]."""
@@ -118,6 +128,20 @@ class Voice:
             probability, state = self._vad.run(None, {"input": window, "state": state, "sr": rate})
             out[i] = probability[0, 0]
         return out
+
+
+class _Once:
+    """Encodes features once where a thread asks twice in a row: the dearest step, and both language and words need it."""
+
+    def __init__(self, encode: Callable[[Floats], Any]) -> None:
+        self._encode = encode
+        self._last = threading.local()
+
+    def __call__(self, features: Floats) -> Any:
+        if not np.array_equal(getattr(self._last, "features", ()), features):
+            self._last.encoded = self._encode(features)
+            self._last.features = features
+        return self._last.encoded
 
 
 def speech_spans(activity: Floats) -> list[Span]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -16,9 +17,11 @@ from omniguard.guard import assets
 DIMENSIONS = 384
 MAX_TOKENS = 256
 """Longest input of one embedding, [CLS] and [SEP] included."""
-WINDOW = 96
-"""Tokens scored at a time: a harmful sentence must not drown in a long harmless text."""
-STRIDE = 72
+PASSAGE = 48
+SHORT = 12
+"""Tokens of the finer windows: a sentence or two, so that a harmful one does not drown in a long harmless text."""
+
+_SENTENCE_END = re.compile(r"[.!?\u2026]+[\"')\]]*\s+|\n+")
 
 Floats = NDArray[np.float32]
 Span = tuple[int, int]
@@ -53,12 +56,16 @@ class Embedder:
             out[row] = self._embed(text)
         return out
 
-    def windows(self, text: str) -> Iterator[Span]:
-        """Character spans of overlapping windows of `WINDOW` tokens; one window for a short text, none for an empty one."""
+    def windows(self, text: str) -> list[Span]:
+        """Character spans to embed; none for an empty text, one for a short text.
+
+        A longer text is read twice: in windows as long as the model takes, and in passages of a few sentences.
+        """
         offsets: list[Span] = self._tokens.encode(text, add_special_tokens=False).offsets
-        for start in range(0, max(len(offsets) - (WINDOW - STRIDE), min(len(offsets), 1)), STRIDE):
-            run = offsets[start : start + WINDOW]
-            yield run[0][0], run[-1][1]
+        if len(offsets) <= PASSAGE:
+            return [(offsets[0][0], offsets[-1][1])] if offsets else []
+        wide = _cut(0, len(offsets), MAX_TOKENS - 2)
+        return [(offsets[start][0], offsets[end - 1][1]) for start, end in [*wide, *_passages(text, offsets)]]
 
     def _embed(self, text: str) -> Floats:
         ids = self._tokens.encode(unicodedata.normalize("NFKC", text)).ids
@@ -68,3 +75,22 @@ class Embedder:
         feed = {"input_ids": tokens, "attention_mask": np.ones_like(tokens), "token_type_ids": np.zeros_like(tokens)}
         mean: Floats = self._session.run(None, feed)[0][0].mean(axis=0)
         return np.asarray(mean / np.linalg.norm(mean), np.float32)
+
+
+def _passages(text: str, offsets: Sequence[Span]) -> Iterator[Span]:
+    """Token ranges of whole sentences: short ones joined up to `SHORT` tokens, long ones cut at `PASSAGE`."""
+    starts = {match.end() for match in _SENTENCE_END.finditer(text)}
+    first = 0
+    for here in range(1, len(offsets)):
+        if offsets[here][0] in starts and here - first >= SHORT:
+            yield from _cut(first, here, PASSAGE)
+            first = here
+    yield from _cut(first, len(offsets), PASSAGE)
+
+
+def _cut(start: int, end: int, size: int) -> Iterator[Span]:
+    """Ranges of at most `size`, each overlapping the next by a quarter, that cover [start, end)."""
+    while end - start > size:
+        yield start, start + size
+        start += size * 3 // 4
+    yield start, end

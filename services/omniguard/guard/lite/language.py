@@ -1,7 +1,7 @@
 """Is this text English, surely enough to score it? A logistic head over hashed character n-grams, of our own training.
 
 The heads know English only, so any other language, script or code must be told apart: a wrong "yes" would score what nobody can
-vouch for. The answer is the *least* English stretch of the text, so that a foreign or scrambled line inside an English text counts.
+vouch for. One foreign or scrambled line inside an English text makes the whole text doubtful.
 """
 
 from __future__ import annotations
@@ -22,16 +22,21 @@ STRETCH = 10
 
 _MARKS = string.punctuation + "\u2026\u201c\u201d\u2018\u2013\u2014\u00a1\u00bf\u00ab\u00bb"
 _LONGEST = 4
+_FOREIGN = 0.2
+"""Below this a stretch of a longer text is foreign; above, names and jargon explain it."""
 _STRANGE = 0.1
 """Share of letters outside the Latin script from which a stretch is not English whatever the rest says."""
 
 
 def english(text: str, weights: NDArray[np.float32], bias: float) -> float:
-    """How surely `text` is English throughout, 0..1: the smallest over its stretches; 0 for a text without letters.
+    """How surely `text` is English throughout, 0..1; 0 for a text without letters.
 
-    `weights` is float32 [BUCKETS].
+    The mean over its stretches, or the least of them if that one looks foreign. `weights` is float32 [BUCKETS].
     """
-    return min((_stretch(words, weights, bias) for words in stretches(text)), default=0.0)
+    sure = [_stretch(words, weights, bias) for words in stretches(text)]
+    if not sure:
+        return 0.0
+    return min(sure) if min(sure) < _FOREIGN else sum(sure) / len(sure)
 
 
 def stretches(text: str) -> Iterator[list[str]]:

@@ -77,7 +77,7 @@ class TextHeads:
         return np.asarray(embeddings @ self._coef.T + self._intercept, np.float32)
 
     def _score(self, text: str) -> TextScore:
-        spans = list(self._embedder.windows(text))
+        spans = self._embedder.windows(text)
         if not spans:
             return TextScore(dict.fromkeys(self.names, 0.0), {}, 0.0, frozenset())
         scores = 1.0 / (1.0 + np.exp(-self.logits(self.embed([text[start:end] for start, end in spans]))))

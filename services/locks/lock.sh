@@ -10,3 +10,4 @@ lock() {
 lock worker --extra worker
 lock triton-lite --extra lite
 lock dev --extra worker --extra lite --extra dev --extra test
+"$UV" pip compile -q -p 3.11 --python-platform x86_64-manylinux_2_35 --generate-hashes --no-emit-index-url --no-header --no-annotate services/locks/uv.in -o services/locks/uv.txt

@@ -53,6 +53,11 @@ def once(key: str, make: Callable[[Path], None], *, megabytes: int) -> Path:
     return folder
 
 
+def is_made(key: str) -> bool:
+    """True if `once` would make nothing."""
+    return (cache_root() / key / _COMPLETE).exists()
+
+
 def verify(folder: Path, sums: str) -> None:
     """Checks every file of a folder against lines of `sha256  name`; more or fewer files are an error as well.
 

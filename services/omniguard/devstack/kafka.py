@@ -14,7 +14,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal
 
-from omniguard.devstack.cache import last_lines, once, require_space, verify
+from omniguard.devstack.cache import is_made, last_lines, once, require_space, verify
 from omniguard.devstack.errors import DevStackError, MissingPrerequisite
 from omniguard.devstack.java import find_java, home_of
 from omniguard.devstack.parts import Ports
@@ -23,7 +23,8 @@ from omniguard.devstack.process import Launch
 _DATA = resources.files("omniguard.devstack") / "data"
 _CLUSTER = "b21uaWd1YXJkLWRldg"  # 16 bytes in base64, the same for every developer: a data folder survives a restart
 _JVM = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
-_DOWNLOAD_MEGABYTES = 300  # 55 MB of jars, 75 MB of Maven's own repository, and room
+_JARS_MEGABYTES = 55
+_DOWNLOAD_MEGABYTES = 300  # the jars, 75 MB of Maven's own repository, and room
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,15 @@ def _brokers(port: int) -> int:
     return int(brokers)
 
 
+def download_megabytes() -> int:
+    """What `fetch` would download now: 0 where the jars are there."""
+    return 0 if "KAFKA_HOME" in os.environ or is_made(_cache_key()) else _JARS_MEGABYTES
+
+
+def _cache_key() -> str:
+    return f"kafka-{hashlib.sha256(_DATA.joinpath('pom.xml').read_bytes()).hexdigest()[:12]}"
+
+
 def _jars(report: Callable[[str], None] = lambda _: None) -> Path:
     """Folder of the broker's jars. Raises MissingPrerequisite when Maven is absent or cannot download them."""
     if named := os.environ.get("KAFKA_HOME"):
@@ -127,13 +137,12 @@ def _jars(report: Callable[[str], None] = lambda _: None) -> Path:
         if not any(jars.glob("kafka_*.jar")):
             raise DevStackError(f"KAFKA_HOME names {named}, but {jars} holds no kafka_*.jar; expected an unpacked Kafka release")
         return jars
-    pom = _DATA.joinpath("pom.xml").read_bytes()
 
     def make(into: Path) -> None:
-        report("kafka: Maven downloads the broker's jars, 55 MB, this once")
+        report(f"kafka: Maven downloads the broker's jars, {_JARS_MEGABYTES} MB, this once")
         _download(into)
 
-    return once(f"kafka-{hashlib.sha256(pom).hexdigest()[:12]}", make, megabytes=_DOWNLOAD_MEGABYTES)
+    return once(_cache_key(), make, megabytes=_DOWNLOAD_MEGABYTES)
 
 
 def _download(into: Path) -> None:

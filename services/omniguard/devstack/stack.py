@@ -30,7 +30,7 @@ from omniguard.devstack.valkey import Valkey
 
 PARTS: tuple[PartName, ...] = ("kafka", "redis", "triton")
 _GRACE = 10.0
-_REAPER = "reaper"
+_REAPER, _GUESTS = "reaper", "guests"
 _FIRST_PORT, _LAST_PORT = 20_000, 32_000  # below the ports that the kernel gives to clients: none takes a stopped part's place
 
 
@@ -89,6 +89,7 @@ class Stack:
         with self._locked() as now:
             self._report("stopping")
             # The reaper last: should we be killed meanwhile, it still finishes the work.
+            process.end([self.guests], grace)
             self._end(PARTS, now, grace)
             for name, part in now.parts.items():
                 now.parts[name] = replace(part, running=None)
@@ -133,6 +134,11 @@ class Stack:
         process.send(running, signum)
         if signum in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
             process.wait_gone(running, _GRACE)
+
+    @property
+    def guests(self) -> str:
+        """Mark to give to `process.start` for processes that use the stack and must not outlive it: `down` ends them first."""
+        return self._mark(_GUESTS)
 
     def _begin(self, part: Part, now: state.State, *, same_ports: bool = False) -> bool:
         """Starts a part unless it runs, serves and would be started by the same command. True if it was started."""

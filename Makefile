@@ -1,0 +1,58 @@
+# Everything a person does in this checkout. `make` alone lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PY := .venv/bin/python
+READY := .venv/.ready
+PYTHON ?= python3.11
+JOBS ?= 2
+ARGS ?=
+
+.PHONY: help setup demo test lint types docs check bench load clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
+
+setup: $(READY)  ## make .venv with every pinned dependency; does nothing where that is done
+
+# The stamp is older than a lock file only after an update of ours.
+$(READY): services/locks/dev.txt services/locks/uv.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "found no $(PYTHON), expected Python 3.11: install it, or name it: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "setup: .venv on $$($(PYTHON) --version), and about 1 GB of pinned packages from your package index; once"
+	$(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r services/locks/uv.txt
+	.venv/bin/uv pip sync --python $(PY) --require-hashes services/locks/dev.txt
+	.venv/bin/uv pip install --quiet --python $(PY) --no-deps --editable .
+	@touch $(READY)
+
+demo: $(READY)  ## real Kafka, Valkey, Triton and three workers judge the samples; KEEP=1 leaves all of it up
+	$(PY) -m omniguard demo $(if $(KEEP),--keep) $(ARGS)
+
+test: $(READY)  ## the whole default suite, on the real parts; ARGS are pytest's
+	$(PY) -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+
+lint: $(READY)  ## ruff: style, complexity, security, form
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+types: $(READY)  ## mypy, strict
+	.venv/bin/mypy
+
+docs: $(READY)  ## write the generated pages of docs/ anew
+	$(PY) -m omniguard.reference docs
+	$(PY) -m omniguard contract export
+
+check: lint types  ## lint, types, and generated pages that differ from the code
+	$(PY) -m omniguard contract check
+	$(PY) -m omniguard.reference --check docs
+
+bench: $(READY)  ## what the pipeline itself costs, with a guard that costs nothing
+	$(PY) -m loadtests.bench $(ARGS)
+
+load: $(READY)  ## a fixed rate of uploads against a running installation
+	$(PY) -m loadtests $(ARGS)
+
+clean:  ## remove .venv, caches and build outputs; what was downloaded once stays in the user's cache folder
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist out
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

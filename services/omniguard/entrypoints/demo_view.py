@@ -1,0 +1,144 @@
+"""What the demo shows: a table that fills while answers arrive, and the same table, whole and judged, at its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from omniguard.contracts.critique import CritiqueData
+from omniguard.contracts.verdict import VerdictData
+from omniguard.entrypoints import show
+from omniguard.entrypoints.answers import Letter
+from omniguard.entrypoints.console import untrusted
+
+_LIVE_CRITIQUE = 120
+_LINES_A_ROW = 4
+
+
+@dataclass(slots=True)
+class Row:
+    """One sample and what came of it. `seconds` is from publication to verdict, or to the dead letter where there is no verdict.
+
+    `wrong` says how the answer differs from the expected one: None while it is open, empty where it is right.
+    """
+
+    name: str
+    title: str
+    verdict: VerdictData | None = None
+    critique: CritiqueData | None = None
+    letter: Letter | None = None
+    seconds: float | None = None
+    wrong: str | None = None
+
+
+class View:
+    """A live table in a terminal, lines elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        """Shows nothing until it is entered."""
+        self._console = console
+        self._rows: Sequence[Row] = ()
+        self._doing = Spinner("dots", text=Text(""))
+        self._began = time.monotonic()
+        self._live = Live(console=console, get_renderable=self._picture, refresh_per_second=8, transient=True)
+        self._terminal = console.is_terminal
+
+    def __enter__(self) -> View:
+        if self._terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def say(self, text: str) -> None:
+        """What is being done now."""
+        if self._terminal:
+            self._doing.update(text=Text(text))
+        else:
+            self._print(Text(f"{self._elapsed} {text}"))
+
+    def begin(self, rows: Sequence[Row]) -> None:
+        """Show these from now on."""
+        self._rows = rows
+
+    def answered(self, row: Row) -> None:
+        """An answer came to a row."""
+        if not self._terminal:
+            self._print(Text.assemble(self._elapsed, " ", Text("  ").join(_line(row))))
+
+    @property
+    def _elapsed(self) -> str:
+        return f"{time.monotonic() - self._began:6.1f} s"
+
+    def _print(self, text: Text) -> None:
+        self._console.print(text, soft_wrap=True, highlight=False)
+
+    def _picture(self) -> RenderableType:
+        status = Table.grid(padding=(0, 1))
+        status.add_row(self._doing, Text(self._elapsed, style="dim"))
+        heard = [row for row in self._rows if row.verdict or row.letter]
+        room = max(1, (self._console.height - 5) // _LINES_A_ROW)
+        return Group(table(heard[-room:], critique=_LIVE_CRITIQUE), status) if heard else status
+
+
+def table(rows: Iterable[Row], *, critique: int | None = None) -> Table:
+    """Rows as a table; critiques are cut to so many characters."""
+    drawn = Table("", "sample", "answer", "after", expand=True, pad_edge=False)
+    drawn.columns[1].ratio, drawn.columns[2].ratio = 2, 5
+    drawn.columns[3].justify = "right"
+    drawn.columns[3].no_wrap = True
+    for row in rows:
+        sample = Group(Text(row.name, style="bold"), Text(row.title, style="dim"))
+        drawn.add_row(_mark(row), sample, Group(*_answer(row, critique)), _seconds(row.seconds))
+    return drawn
+
+
+def _mark(row: Row) -> Text:
+    if row.wrong is None:
+        return Text(" ")
+    return Text("✗", style="bold red") if row.wrong else Text("✓", style="bold green")
+
+
+def _answer(row: Row, critique: int | None) -> Iterable[Text]:
+    if row.verdict is not None:
+        yield _joined(
+            show.answer(row.verdict), show.categories(row.verdict), show.where(row.verdict.segments), _cache(row.verdict)
+        )
+        for problem in row.verdict.problems[:1]:
+            yield untrusted(problem.message, "dim", lines=False)
+    if row.critique is not None:
+        text = untrusted(show.critique_text(row.critique).plain, "italic dim", lines=False)
+        if critique is not None:
+            text.truncate(critique, overflow="ellipsis")
+        yield text
+    if row.letter is not None:
+        reason = "" if row.verdict is not None else f": {row.letter.headers.reason}"
+        yield untrusted(f"dead letter{reason}", "cyan" if row.verdict is None else "dim cyan", lines=False)
+    if row.wrong:
+        yield untrusted(row.wrong, "red", lines=False)
+    if row.verdict is None and row.letter is None and not row.wrong:
+        yield Text("…", style="dim")
+
+
+def _line(row: Row) -> list[Text]:
+    return [Text(row.name, style="bold"), *_answer(row, None)]
+
+
+def _joined(*texts: Text) -> Text:
+    return Text("  ").join(text for text in texts if text.plain)
+
+
+def _cache(verdict: VerdictData) -> Text:
+    return Text("from the cache" if verdict.cache.hit else "", style="dim")
+
+
+def _seconds(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:.1f} s"

@@ -93,9 +93,9 @@ class Ocr:
 class ImageModels:
     """Both models. Frames of one video share work: a frame like the one before has its result."""
 
-    def __init__(self, *, threads: int = 1) -> None:
-        self._nsfw = Nsfw(threads=threads)
-        self._ocr = Ocr(threads=threads)
+    def __init__(self, *, threads: int = 1, nsfw: Nsfw | None = None, ocr: Ocr | None = None) -> None:
+        self._nsfw = nsfw or Nsfw(threads=threads)
+        self._ocr = ocr or Ocr(threads=threads)
 
     def look(self, frames: Sequence[Callable[[], Picture]], check: Callable[[], None]) -> list[Look]:
         """Look at frames in order; each is decoded when its turn comes. `check` raises between two to end the work."""

@@ -1,7 +1,6 @@
 """The load report counts what was lost, repeated and late, from data alone."""
 
 import pytest
-
 from loadtests.reporter import Answer, Limits, report
 
 

@@ -8,10 +8,14 @@ from hypothesis import strategies as st
 from omniguard.domain.cache_keys import assessment_key, attempts_key, digest, flight_key, index_key, segment_digest, segment_key
 from omniguard.domain.content import Frame, Modality, Segment, Sound, Turn
 
-scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=6), st.binary(max_size=6))
+scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=6), st.binary(max_size=6)
+)
 fields = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3), max_leaves=8)
 parts = st.lists(
-    st.tuples(st.sampled_from([m.value for m in Modality]), st.none() | st.text(max_size=4), st.text("0123456789abcdef", max_size=4)),
+    st.tuples(
+        st.sampled_from([m.value for m in Modality]), st.none() | st.text(max_size=4), st.text("0123456789abcdef", max_size=4)
+    ),
     max_size=3,
 )
 turns = st.lists(st.builds(Turn, st.text(max_size=4), st.text(max_size=4)), max_size=2)

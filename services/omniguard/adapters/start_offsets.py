@@ -5,6 +5,7 @@ A first install would otherwise judge the whole topic, or skip what was uploaded
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -14,8 +15,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from omniguard.errors import Misconfigured
 
+_PAUSE_SECONDS = 0.2
 
-async def ensure_start(options: Mapping[str, Any], topic: str, group: str, start: str | None) -> None:
+
+async def ensure_start(options: Mapping[str, Any], topic: str, group: str, start: str | None, *, patience: float = 0.0) -> None:
     """Commit first offsets for a group that has none on `topic`; partitions added later start at their beginning.
 
     Args:
@@ -23,6 +26,7 @@ async def ensure_start(options: Mapping[str, Any], topic: str, group: str, start
         topic: the lane's topic.
         group: the lane's consumer group.
         start: `earliest`, `latest`, an ISO 8601 time with zone, or None.
+        patience: seconds to wait for a topic that does not exist: an installation may create topics and start workers at once.
 
     Raises:
         Misconfigured: the topic does not exist; the group has no offsets and `start` is None or unreadable.
@@ -31,7 +35,7 @@ async def ensure_start(options: Mapping[str, Any], topic: str, group: str, start
     consumer = AIOKafkaConsumer(group_id=group, enable_auto_commit=False, **options)
     await consumer.start()
     try:
-        partitions = await _partitions(options, topic)
+        partitions = await _partitions(options, topic, patience)
         consumer.assign(partitions)
         committed = [await consumer.committed(p) for p in partitions]
         if any(offset is not None for offset in committed):
@@ -46,16 +50,23 @@ async def ensure_start(options: Mapping[str, Any], topic: str, group: str, start
         await consumer.stop()
 
 
-async def _partitions(options: Mapping[str, Any], topic: str) -> list[TopicPartition]:
+async def _partitions(options: Mapping[str, Any], topic: str, patience: float) -> list[TopicPartition]:
+    until = asyncio.get_running_loop().time() + patience
     admin = AIOKafkaAdminClient(**options)
     await admin.start()
     try:
-        (found,) = await admin.describe_topics([topic])
+        while not (numbers := await _numbers(admin, topic)):
+            if asyncio.get_running_loop().time() >= until:
+                raise Misconfigured(f"topic {topic} does not exist: create it with `omniguard topics apply`")
+            await asyncio.sleep(_PAUSE_SECONDS)
     finally:
         await admin.close()
-    if not found["partitions"]:
-        raise Misconfigured(f"topic {topic} does not exist: create it with `omniguard topics apply`")
-    return [TopicPartition(topic, number) for number in sorted(p["partition"] for p in found["partitions"])]
+    return [TopicPartition(topic, number) for number in numbers]
+
+
+async def _numbers(admin: AIOKafkaAdminClient, topic: str) -> list[int]:
+    (found,) = await admin.describe_topics([topic])
+    return sorted(partition["partition"] for partition in found["partitions"])
 
 
 async def _offsets(consumer: AIOKafkaConsumer, partitions: list[TopicPartition], start: str) -> dict[TopicPartition, int]:

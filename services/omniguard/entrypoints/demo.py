@@ -22,6 +22,7 @@ from omniguard.entrypoints.demo_models import fetch_models, missing_megabytes
 from omniguard.entrypoints.demo_site import Site, forget_settings
 from omniguard.entrypoints.demo_view import View, table
 from omniguard.entrypoints.dev import default_state_dir
+from omniguard.observability import configure_logging
 from omniguard.samples import MEDIA
 from omniguard.settings import KafkaSettings
 
@@ -76,6 +77,7 @@ class Run:
 
         """
         forget_settings()
+        configure_logging(level="ERROR", json=False)
         self._announce()
         try:
             with self._view:
@@ -103,9 +105,12 @@ class Run:
         await asyncio.to_thread(self._site.stack.down, purge=True)  # of an earlier demo
         starting = asyncio.create_task(asyncio.to_thread(self._site.stack.up))
         try:
+            await self._site.chosen(starting)
+            live = self._site.start_worker(
+                Lane.LIVE
+            )  # it imports while the others start, and waits for the broker and the topics
             await self._site.serving("kafka", starting)
             await self._site.create_topics()
-            live = self._site.start_worker(Lane.LIVE)  # it imports while Triton loads its models
             await starting
             self._view.say("live worker: waiting until it consumes")
             await self._site.ready(live)
@@ -117,7 +122,6 @@ class Run:
         try:
             async with Answers(kafka, earliest=True).opened() as answers:
                 await self._publish_due(publisher)
-                self._view.begin([case.row for case in self.cases])
                 for lane in (Lane.BACKFILL, Lane.LATE):
                     self._site.start_worker(lane)
                 await self._listen(self._hear(answers, publisher))
@@ -135,7 +139,7 @@ class Run:
         until = time.monotonic() + self._timeout
         try:
             while not hearing.done() and time.monotonic() < until:
-                self._view.say(f"{len(self.cases) - self.cases.waiting} of {len(self.cases)} samples answered")
+                self._view.progress(len(self.cases) - self.cases.waiting, len(self.cases))
                 self._site.check_workers()
                 await asyncio.wait({hearing}, timeout=0.5)
         finally:

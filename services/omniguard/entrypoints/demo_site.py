@@ -26,8 +26,8 @@ TENANTS = SHIPPED / "tenants-demo.yaml"
 _DRAIN_SECONDS = 5
 _POLL_SECONDS = 0.1
 _START_SECONDS = 120
-_LIVE_SECONDS = 120
-"""Longer than a real installation gives a live event: here one small machine is broker, store, guard and workers at once."""
+_PATIENCE_SECONDS = 120
+"""More than a real installation gives a live event and a critique: here one small machine is broker, store, guard and workers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,18 @@ class Site:
 
         """
         while not any(p.name == part and p.healthy for p in await asyncio.to_thread(self.stack.status)):
+            await asyncio.wait({starting}, timeout=_POLL_SECONDS)
+            if starting.done():
+                starting.result()
+
+    async def chosen(self, starting: asyncio.Task[StackUrls]) -> None:
+        """Wait until every part has its address.
+
+        Raises:
+            DevStackError: `starting` failed.
+
+        """
+        while not {"kafka", "redis", "triton"} <= self.urls.addresses.keys():
             await asyncio.wait({starting}, timeout=_POLL_SECONDS)
             if starting.done():
                 starting.result()
@@ -120,7 +132,8 @@ class Site:
             "WORKER__MEDIA_FOLDER": str(folder / "media"),
             "WORKER__STATE_FOLDER": str(folder / "state"),
             "WORKER__DECODE_PROCESSES": "1",
-            "WORKER__LIVE_SECONDS": str(_LIVE_SECONDS),
+            "WORKER__LIVE_SECONDS": str(_PATIENCE_SECONDS),
+            "WORKER__CRITIQUE_TIMEOUT": str(_PATIENCE_SECONDS),
             "WORKER__DRAIN_TIMEOUT": str(_DRAIN_SECONDS),
         }
         return {f"{PREFIX}{name}": value for name, value in settings.items()}

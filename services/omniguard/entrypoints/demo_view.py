@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.spinner import Spinner
@@ -18,8 +19,9 @@ from omniguard.entrypoints import show
 from omniguard.entrypoints.answers import Letter
 from omniguard.entrypoints.console import untrusted
 
-_LIVE_CRITIQUE = 120
-_LINES_A_ROW = 4
+_SHOWN_CRITIQUE = 220
+"""Characters of a critique in the last table; `--json` and `omniguard watch` show all of it."""
+_CRITIQUE = "italic dim"
 
 
 @dataclass(slots=True)
@@ -44,11 +46,12 @@ class View:
     def __init__(self, console: Console) -> None:
         """Shows nothing until it is entered."""
         self._console = console
-        self._rows: Sequence[Row] = ()
+        self._heard: list[Row] = []
         self._doing = Spinner("dots", text=Text(""))
         self._began = time.monotonic()
-        self._live = Live(console=console, get_renderable=self._picture, refresh_per_second=8, transient=True)
+        self._live = Live(console=console, get_renderable=self._picture, refresh_per_second=4, transient=True)
         self._terminal = console.is_terminal
+        self._said = ""
 
     def __enter__(self) -> View:
         if self._terminal:
@@ -62,16 +65,20 @@ class View:
         """What is being done now."""
         if self._terminal:
             self._doing.update(text=Text(text))
-        else:
+        elif text != self._said:
+            self._said = text
             self._print(Text(f"{self._elapsed} {text}"))
 
-    def begin(self, rows: Sequence[Row]) -> None:
-        """Show these from now on."""
-        self._rows = rows
+    def progress(self, answered: int, samples: int) -> None:
+        """How many answers are complete; lines show each of them anyway."""
+        if self._terminal:
+            self.say(f"{answered} of {samples} samples answered")
 
     def answered(self, row: Row) -> None:
         """An answer came to a row."""
-        if not self._terminal:
+        if self._terminal:
+            self._heard = [each for each in self._heard if each is not row] + [row]
+        else:
             self._print(Text.assemble(self._elapsed, " ", Text("  ").join(_line(row))))
 
     @property
@@ -82,23 +89,47 @@ class View:
         self._console.print(text, soft_wrap=True, highlight=False)
 
     def _picture(self) -> RenderableType:
+        """What came last, as much of it as fits, above what is being done."""
         status = Table.grid(padding=(0, 1))
         status.add_row(self._doing, Text(self._elapsed, style="dim"))
-        heard = [row for row in self._rows if row.verdict or row.letter]
-        room = max(1, (self._console.height - 5) // _LINES_A_ROW)
-        return Group(table(heard[-room:], critique=_LIVE_CRITIQUE), status) if heard else status
+        if not self._heard:
+            return status
+        drawn = Table("", "sample", "answer", "after", box=box.SIMPLE_HEAD, expand=True, show_edge=False, padding=(0, 1))
+        drawn.columns[1].no_wrap = drawn.columns[3].no_wrap = True
+        drawn.columns[2].ratio = 1
+        for row in self._fitting(self._console.height - 8):
+            drawn.add_row(_mark(row), Text(row.name, style="bold"), Group(*_brief(row)), _seconds(row.seconds))
+        return Group(drawn, status)
+
+    def _fitting(self, lines: int) -> list[Row]:
+        chosen: list[Row] = []
+        for row in reversed(self._heard):
+            lines -= len(_brief(row))
+            if lines < 0:
+                break
+            chosen.append(row)
+        return chosen[::-1]
 
 
-def table(rows: Iterable[Row], *, critique: int | None = None) -> Table:
-    """Rows as a table; critiques are cut to so many characters."""
-    drawn = Table("", "sample", "answer", "after", expand=True, pad_edge=False)
+def table(rows: Iterable[Row]) -> Table:
+    """Every sample with its whole answer; only long critiques are cut."""
+    drawn = Table("", "sample", "answer", "after", box=box.SIMPLE_HEAD, expand=True, show_edge=False, padding=(0, 1))
     drawn.columns[1].ratio, drawn.columns[2].ratio = 2, 5
-    drawn.columns[3].justify = "right"
     drawn.columns[3].no_wrap = True
     for row in rows:
         sample = Group(Text(row.name, style="bold"), Text(row.title, style="dim"))
-        drawn.add_row(_mark(row), sample, Group(*_answer(row, critique)), _seconds(row.seconds))
+        drawn.add_row(_mark(row), sample, Group(*_answer(row, _SHOWN_CRITIQUE)), _seconds(row.seconds))
     return drawn
+
+
+def _brief(row: Row) -> list[Text]:
+    """A row in one line, or two with its critique."""
+    lines = list(_answer(row, None))
+    first = _joined(*(line for line in lines if line.style != _CRITIQUE))
+    brief = [first, *(line for line in lines if line.style == _CRITIQUE)]
+    for line in brief:
+        line.no_wrap, line.overflow = True, "ellipsis"
+    return brief
 
 
 def _mark(row: Row) -> Text:
@@ -115,7 +146,7 @@ def _answer(row: Row, critique: int | None) -> Iterable[Text]:
         for problem in row.verdict.problems[:1]:
             yield untrusted(problem.message, "dim", lines=False)
     if row.critique is not None:
-        text = untrusted(show.critique_text(row.critique).plain, "italic dim", lines=False)
+        text = untrusted(show.critique_text(row.critique).plain, _CRITIQUE, lines=False)
         if critique is not None:
             text.truncate(critique, overflow="ellipsis")
         yield text

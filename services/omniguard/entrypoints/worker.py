@@ -86,7 +86,7 @@ class _Worker:
     async def _consume(self, built: Service, port: int) -> None:
         kafka, worker = self._settings.kafka, self._settings.worker
         topic, group = built.topics.content(built.lane), built.topics.group(built.lane)
-        await ensure_start(client_options(kafka), topic, group, self._start)
+        await ensure_start(client_options(kafka), topic, group, self._start, patience=kafka.unknown_topic_seconds)
         consuming = Consuming(topic, group, worker.window_events, worker.drain_timeout, worker.state_folder)
         self._app = build_app(kafka, consuming, built.window, built.intake)
         async with running(self._app) as failing:

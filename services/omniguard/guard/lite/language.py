@@ -90,7 +90,7 @@ def _plain(text: str) -> str:
 
 
 def _word(word: str) -> str:
-    """Letters, digits (all as 0) and what people put between letters; links, mentions and bare numbers say nothing of a language."""
+    """Letters, digits (all as 0) and what stands between them; links, mentions and bare numbers say nothing of a language."""
     if word.startswith(("http://", "https://", "www.", "@")):
         return ""
     word = "".join("0" if c.isdigit() else c for c in word).strip(_MARKS)

@@ -25,7 +25,7 @@ NEVER = frozenset({"child_sexual_exploitation", "defamation", "privacy", "intell
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One measurement on held-back rows. `*_low` and `*_high` are 95 % bootstrap intervals; `recall` is at 5 % false positives."""
+    """One measurement on held-back rows, with 95 % bootstrap intervals; `recall` is at 5 % false positives."""
 
     category: str
     modality: str
@@ -60,7 +60,8 @@ def read(table: Path = TABLE) -> tuple[Row, ...]:
         wanted = [f.name for f in fields(Row)]
         if lines.fieldnames != wanted:
             raise Misconfigured(
-                f"{table.name}: found columns {lines.fieldnames}, expected {wanted}; write it anew with omniguard.guard.lite.training"
+                f"{table.name}: found columns {lines.fieldnames}, expected {wanted}; "
+                "write it anew with omniguard.guard.lite.training"
             )
         try:
             return tuple(Row(**{name: kinds[name](line[name]) for name in wanted}) for line in lines)

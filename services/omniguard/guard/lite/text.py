@@ -23,7 +23,7 @@ HEADS = Path(__file__).with_name("heads.npz")
 class TextScore:
     """Scores of one text.
 
-    `categories` has every head's decision score, 0..1 (not a probability: 0.5 is the head's operating point, see docs/quality.md).
+    `categories` has every head's decision score, 0..1 (no probability: 0.5 is the head's operating point, see docs/quality.md).
     `spans` names for each head the characters [start, end) of the window that scored highest. `assessed` is empty
     unless the text is confidently English: then scores are reported, but nobody vouches for them.
     """

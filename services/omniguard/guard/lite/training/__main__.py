@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections import Counter
 from typing import Annotated
 
@@ -38,7 +37,9 @@ EVERYDAY_RATE, LOOKALIKE_RATE = 0.002, 0.03
 """False positives a head may have at its operating point, on held-back everyday texts and look-alikes."""
 
 
-def main(speech: Annotated[bool, typer.Option(help="Measure speech and text in pictures anew (needs espeak-ng; ~10 minutes).")] = True) -> None:
+def main(
+    speech: Annotated[bool, typer.Option(help="Measure speech and text in pictures anew (needs espeak-ng; ~10 minutes).")] = True,
+) -> None:
     """Train, measure, write. Deterministic: the same packages give the same files."""
     out = Console()
     with Progress(console=out) as bar:
@@ -73,7 +74,9 @@ def load(bar: Progress) -> report.Corpus:
     near = similar.near_any([r.text for r in train], embeddings, [r.text for r in test], test_embeddings)
     kept = [r for r, gone in zip(train, near, strict=True) if not gone]
     removed = Counter(r.source for r, gone in zip(train, near, strict=True) if gone)
-    return report.Corpus(kept, embeddings[~near], test, test_embeddings, removed, similar.groups(embeddings[~near], [r.group for r in kept]))
+    return report.Corpus(
+        kept, embeddings[~near], test, test_embeddings, removed, similar.groups(embeddings[~near], [r.group for r in kept])
+    )
 
 
 def _embed(embedder: Embedder, texts: list[rows.Row], bar: Progress, what: str) -> Floats:
@@ -87,7 +90,9 @@ def _head(name: str, corpus: report.Corpus) -> fit.Head:
     weight = np.where(np.isin(source, OWN_TRAIN), OWN_WEIGHT, 1.0).astype(np.float32)
     weight[~positive & ~harmless] *= OTHER_HARM
     used = positive | harmless | np.asarray([bool(r.labels & set(CATEGORIES)) for r in corpus.train])
-    everyday = harmless & np.isin(source, ("everyday_train", "reddit-comments", "product-reviews", "how-to", "requests_train", "exam-questions"))
+    everyday = harmless & np.isin(
+        source, ("everyday_train", "reddit-comments", "product-reviews", "how-to", "requests_train", "exam-questions")
+    )
     return fit.fit(
         name,
         corpus.embeddings,
@@ -111,4 +116,4 @@ def _print(out: Console, corpus: report.Corpus) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(typer.run(main))
+    typer.run(main)

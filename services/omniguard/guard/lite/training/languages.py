@@ -23,11 +23,72 @@ from sklearn.linear_model import LogisticRegression
 from omniguard.guard.lite import language
 from omniguard.guard.lite.training.packages import WORDFREQ, tree
 
-LATIN = "ca cs da de es fi fil fr hu id is it lt lv ms nb nl pl pt ro sh sk sl sv tr vi".split()
+LATIN = (
+    "ca",
+    "cs",
+    "da",
+    "de",
+    "es",
+    "fi",
+    "fil",
+    "fr",
+    "hu",
+    "id",
+    "is",
+    "it",
+    "lt",
+    "lv",
+    "ms",
+    "nb",
+    "nl",
+    "pl",
+    "pt",
+    "ro",
+    "sh",
+    "sk",
+    "sl",
+    "sv",
+    "tr",
+    "vi",
+)
 PER_LANGUAGE = 1500
 _LEET = str.maketrans("aeiost", "431057")
-_CHAT = {"you": "u", "are": "r", "your": "ur", "to": "2", "for": "4", "great": "gr8", "later": "l8r", "please": "pls", "thanks": "thx", "because": "cuz"}
-_ASIDES = "lol omg haha hahaha brb btw idk tbh imo wtf lmao yeah yep nope ok okay hey wow ugh hmm nah xoxo".split()
+_CHAT = {
+    "you": "u",
+    "are": "r",
+    "your": "ur",
+    "to": "2",
+    "for": "4",
+    "great": "gr8",
+    "later": "l8r",
+    "please": "pls",
+    "thanks": "thx",
+    "because": "cuz",
+}
+_ASIDES = (
+    "lol",
+    "omg",
+    "haha",
+    "hahaha",
+    "brb",
+    "btw",
+    "idk",
+    "tbh",
+    "imo",
+    "wtf",
+    "lmao",
+    "yeah",
+    "yep",
+    "nope",
+    "ok",
+    "okay",
+    "hey",
+    "wow",
+    "ugh",
+    "hmm",
+    "nah",
+    "xoxo",
+)
 
 
 @dataclass(frozen=True, slots=True)

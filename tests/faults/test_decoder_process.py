@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import uvloop
 
 from media_files.films import write
 from media_files.pictures import png, quarters, saved
@@ -82,6 +83,25 @@ async def test_a_process_killed_while_idle_costs_nothing(decoder: ProcessDecoder
         os.kill(child, signal.SIGKILL)
         assert len(await examine(decoder, still)) == 1
         assert decoder.pids != (child,)
+
+
+def test_the_same_on_uvloop(film: Path, still: Path) -> None:
+    """The worker's loop closes a dead child's pipes in its own way."""
+
+    async def scenario() -> None:
+        async with ProcessDecoder(processes=2) as decoder:
+            info = await decoder.probe(part(film), NEVER)
+            segments = decoder.segments(part(film), info, SMALL, NEVER)
+            await anext(segments)
+            os.kill(decoder.pids[0], signal.SIGKILL)
+            with pytest.raises(BadContent, match="SIGKILL"):
+                await drain(segments)
+            assert len(await examine(decoder, still)) == 1
+            os.kill(decoder.pids[0], signal.SIGKILL)
+            await asyncio.sleep(0.2)  # uvloop closes the pipes once it has seen the end; before that, the other path is taken
+            assert len(await examine(decoder, still)) == 1
+
+    uvloop.run(scenario())
 
 
 async def test_a_process_that_hangs_is_ended(film: Path, still: Path) -> None:

@@ -75,6 +75,8 @@ class DecoderProcess:
         """
         stdin = self._process.stdin
         assert stdin is not None  # we asked for the pipe
+        if stdin.is_closing() or self._process.returncode is not None:
+            raise DiedIdle("it was gone before")
         self._busy = True
         self.tasks += 1
         loop = asyncio.get_running_loop()

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from av.video.frame import VideoFrame
+from av.video.reformatter import ColorPrimaries, ColorTrc
 from av.video.stream import VideoStream
 from PIL import Image
 
@@ -19,6 +20,9 @@ from omniguard.media.spans import frame_step
 
 _FALLBACK_RATE = 25.0
 _EPSILON = 1e-6
+_HIGH_RANGE = frozenset({ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67})
+_STANDARD_RANGE = {"dst_color_trc": ColorTrc.BT709, "dst_color_primaries": ColorPrimaries.BT709}
+"""What a screen of standard range shows of a picture in high range; a plain cut to 8 bits would be too dark to read."""
 
 
 class PictureTrack:
@@ -103,7 +107,8 @@ class PictureTrack:
         if frame is None:
             raise AssertionError("a picture was asked for before the first frame was decoded")
         width, height = fit(frame.width * self._aspect, frame.height, self._plan.max_pixels)
-        rgb = frame.reformat(width, height, "rgb24", interpolation="AREA" if width < frame.width else "BICUBIC")
+        light = _STANDARD_RANGE if frame.color_trc in _HIGH_RANGE else {}
+        rgb = frame.reformat(width, height, "rgb24", interpolation="AREA" if width < frame.width else "BICUBIC", **light)
         plane = rgb.planes[0]
         image = Image.frombytes("RGB", (width, height), bytes(plane), "raw", "RGB", plane.line_size)
         turns = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_270}

@@ -229,6 +229,25 @@ def test_chroma_and_depth(pix_fmt: str, tmp_path: Path) -> None:
     assert corners(segment.frames[0].data) == ["red", "green", "blue", "white"]
 
 
+@pytest.mark.parametrize(("transfer", "code"), [("smpte2084", 0.58), ("arib-std-b67", 0.75)])
+def test_high_range_is_shown_as_a_standard_screen_would(transfer: str, code: float, tmp_path: Path) -> None:
+    """Both codes are what their standard calls reference white, 203 candela a square metre."""
+    path = tmp_path / "hdr.mkv"
+    with av.open(str(path), "w") as out:
+        signal = f"log-level=none:colorprim=bt2020:transfer={transfer}:colormatrix=bt2020nc"
+        stream = out.add_stream("libx265", rate=10, options={"x265-params": signal, "preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p10le"
+        for index in range(5):
+            frame = av.VideoFrame(64, 64, "yuv420p10le")
+            for plane, value in zip(frame.planes, (int(64 + 876 * code), 512, 512), strict=True):
+                plane.update(np.full(plane.buffer_size // 2, value, np.uint16).tobytes())
+            frame.pts, frame.time_base = index, Fraction(1, 10)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    (segment,) = cut(path)
+    assert level(segment.frames[0].data) > 220
+
+
 def test_odd_sizes(tmp_path: Path) -> None:
     (segment,) = cut(write(tmp_path / "a.mkv", seconds=1, audio=None, pix_fmt="yuv444p", size=(67, 51)))
     assert Image.open(io.BytesIO(segment.frames[0].data)).size == (67, 51)

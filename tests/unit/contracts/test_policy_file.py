@@ -13,7 +13,7 @@ from omniguard.domain.fetching import FetchRules, S3Source
 from omniguard.domain.policy import Action, Outcome, Sustain, Threshold
 from omniguard.domain.taxonomy import CATEGORIES, TEST
 from omniguard.errors import Misconfigured
-from omniguard.guard.lite.table import NEVER
+from omniguard.guard.lite.table import assessed
 
 FILES = Path(__file__).parent / "wrong_files"
 DEMO = Path("services/omniguard/policies/tenants-demo.yaml")
@@ -33,11 +33,10 @@ def test_default_requires_everything_on_everything() -> None:
     assert not policy.allow_uncalibrated
 
 
-def test_demo_requires_on_text_what_the_small_engine_may_assess_and_nothing_else() -> None:
+def test_demo_requires_on_text_what_the_small_engine_was_measured_on_and_nothing_else() -> None:
     policy = shipped_policy("lite-demo")
     assert policy.allow_uncalibrated
-    assert TEST in policy.required[Modality.TEXT]
-    assert not policy.required[Modality.TEXT] & NEVER
+    assert policy.required[Modality.TEXT] == assessed("text") | {TEST}
     assert not any(policy.required[m] for m in Modality if m is not Modality.TEXT)
 
 

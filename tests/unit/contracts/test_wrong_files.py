@@ -18,13 +18,17 @@ FOLDER = Path(__file__).parent / "wrong_files"
 WRONG = sorted(path.name for path in FOLDER.glob("*.yaml") if not path.stem.endswith("_right"))
 
 
+def load(name: str) -> None:
+    if name.startswith("policy_"):
+        load_policy(Path(name))
+    else:
+        load_tenants(Path(name), {"SAMPLES": "/srv/samples"})
+
+
 def message(name: str, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.chdir(FOLDER)
     with pytest.raises(Misconfigured) as caught:
-        if name.startswith("policy_"):
-            load_policy(Path(name))
-        else:
-            load_tenants(Path(name), {"SAMPLES": "/srv/samples"})
+        load(name)
     return f"{caught.value}\n"
 
 

@@ -11,6 +11,7 @@ from omniguard.domain.decision import Problem
 from omniguard.domain.plan import ChunkPlan
 from omniguard.errors import BadContent, Retryable
 from omniguard.guard.wire import Capabilities
+from omniguard.media.spans import SHORTEST_TAIL
 from omniguard.media.text import text_segments
 from omniguard.ports import Decoder, MediaInfo
 from omniguard.stages.findings import Findings
@@ -65,7 +66,7 @@ class Chunk:
 
 def plan_for(capabilities: Capabilities, base: ChunkPlan) -> ChunkPlan:
     """The operator's plan, brought inside what the engine takes in one request."""
-    window = min(base.window_seconds, capabilities.max_audio_seconds)
+    window = min(base.window_seconds, capabilities.max_audio_seconds - SHORTEST_TAIL)
     return ChunkPlan(
         text_window=min(base.text_window, capabilities.max_text_chars),
         text_overlap=min(base.text_overlap, capabilities.max_text_chars // 4),

@@ -14,7 +14,7 @@ from tritonclient.grpc import InferInput
 from tritonclient.grpc.aio import InferenceServerClient
 
 from omniguard.guard.service import AnyEvent, GuardService
-from omniguard.guard.wire import EVENT, EVENTS, MEDIA, MODEL, REQUEST, UNSAFE, LabelEvent
+from omniguard.guard.wire import EVENT, EVENTS, MEDIA, MODEL, REQUEST, UNSAFE, ErrorEvent, LabelEvent
 
 Request = Mapping[str, Any] | bytes
 
@@ -152,3 +152,14 @@ def audio(encoding: str = "pcm16", rate: int | None = 16_000, t0: float | None =
     """A label request for one clip, MEDIA's first element."""
     part = {"id": "a", "modality": "audio", "media": [0, 1], "encoding": encoding, "sample_rate": rate, "t0": t0}
     return {"mode": "label", "parts": [part], **more}
+
+
+def refused(reply: Reply, code: str, *words: str) -> None:
+    """One final error event, with NaN beside it."""
+    assert reply.kinds == ["error"]
+    assert isinstance(reply.last, ErrorEvent)
+    assert reply.finals == [True]
+    assert all(math.isnan(u) for u in reply.unsafe)
+    assert reply.last.code == code, reply.last
+    for word in words:
+        assert word in reply.last.message, reply.last.message

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from faults.harness import Installation
+from faults.nursery import Nursery
 
 
 @pytest.fixture
@@ -18,8 +19,18 @@ def seed() -> int:
     return int(os.environ.get("FAULTS_SEED", random.SystemRandom().randrange(2**32)))
 
 
+@pytest.fixture(scope="session")
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    """Starts worker processes."""
+    made = Nursery(tmp_path_factory.mktemp("exit-codes"))
+    yield made
+    made.close()
+
+
 @pytest.fixture
-async def installation(kafka_url: str, topic_prefix: str, tmp_path: Path, seed: int) -> AsyncIterator[Installation]:
+async def installation(
+    nursery: Nursery, kafka_url: str, topic_prefix: str, tmp_path: Path, seed: int
+) -> AsyncIterator[Installation]:
     """An installation on the shared broker, without Redis: counts of attempts survive in the state folder alone."""
-    async with Installation(kafka_url, topic_prefix, tmp_path, seed=seed) as made:
+    async with Installation(nursery, kafka_url, topic_prefix, tmp_path, seed=seed) as made:
         yield made

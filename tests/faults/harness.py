@@ -6,11 +6,9 @@ import asyncio
 import os
 import random
 import signal
-import subprocess
-import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -20,14 +18,13 @@ import orjson
 from aiokafka import AIOKafkaProducer
 
 from faults.invariants import Report, check_committed, check_invariants
+from faults.nursery import Nursery, Process
 from faults.observer import Observer
 from omniguard.adapters.topics_admin import TopicsAdmin
 from omniguard.contracts.topics import Topics
 from omniguard.domain.lane import Lane
 from origins import free_ports
 
-ROOT = Path(__file__).parents[2]
-RUNNER = Path(__file__).with_name("run_worker.py")
 SESSION_SECONDS = 2
 DRAIN_SECONDS = 3
 TENANTS = """
@@ -40,7 +37,7 @@ tenants:
 class Worker:
     """One worker process. Its log is in `log`; a test that fails finds it below its tmp_path."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path, control: Path) -> None:
+    def __init__(self, process: Process, port: int, log: Path, control: Path) -> None:
         self._process, self.port, self.log, self._control = process, port, log, control
 
     @property
@@ -49,18 +46,18 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        return self._process.poll() is None
+        return self._process.alive
 
     @property
     def code(self) -> int | None:
-        return self._process.poll()
+        return self._process.code
 
     @property
     def consuming(self) -> bool:
         return (self._control / f"ready-{self.pid}").exists()
 
     def signal(self, number: int) -> None:
-        self._process.send_signal(number)
+        self._process.signal(number)
 
     async def kill(self) -> None:
         """As a lost node would: nothing of it runs any more when this returns."""
@@ -69,7 +66,9 @@ class Worker:
 
     async def gone(self, seconds: float = 60.0) -> int:
         """Wait for its end; return the exit code."""
-        return await asyncio.to_thread(self._process.wait, seconds)
+        await eventually(lambda: self.code is not None, seconds, f"the end of worker {self.pid}")
+        assert self.code is not None
+        return self.code
 
     async def get(self, page: str) -> int:
         """The status of a health page; 0 where nobody answers."""
@@ -82,7 +81,10 @@ class Worker:
 class Installation:
     """Topics, workers and a platform that uploads. Use as an async context manager."""
 
-    def __init__(self, bootstrap: str, prefix: str, folder: Path, *, seed: int, redis: str | None = None) -> None:
+    def __init__(
+        self, nursery: Nursery, bootstrap: str, prefix: str, folder: Path, *, seed: int, redis: str | None = None
+    ) -> None:
+        self._nursery = nursery
         self.bootstrap, self.topics, self.seed = bootstrap, Topics(prefix), seed
         self.random = random.Random(seed)  # noqa: S311
         self.control = folder / "control"
@@ -99,7 +101,9 @@ class Installation:
         declared = [replace(topic, partitions=partitions) for topic in self.topics.all]
         async with TopicsAdmin({"bootstrap_servers": self.bootstrap}) as admin:
             await admin.apply(declared)
-        self._producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap, acks="all", enable_idempotence=True)
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=self.bootstrap, acks="all", enable_idempotence=True, compression_type="gzip", max_request_size=1 << 23
+        )
         await self._producer.start()
         self.observer = await Observer(self.bootstrap, self.topics).__aenter__()
 
@@ -121,13 +125,10 @@ class Installation:
         env = {
             **{k: v for k, v in os.environ.items() if not k.startswith("OMNIGUARD_")},
             **given,
-            "PYTHONPATH": f"{ROOT / 'services'}:{ROOT / 'tests'}",
             "FAULTS_CONTROL": str(self.control),
             **({"FAULTS_GUARD": "triton"} if "triton__addresses" in settings else {}),
         }
-        with log.open("wb") as out:
-            process = subprocess.Popen([sys.executable, str(RUNNER)], env=env, stdout=out, stderr=out)  # noqa: ASYNC220, S603
-        worker = Worker(process, port, log, self.control)
+        worker = Worker(self._nursery.spawn(env, log), port, log, self.control)
         self._workers.append(worker)
         if wait:
             await self.consumes(worker)
@@ -180,12 +181,11 @@ class Installation:
         *,
         lane: Lane = Lane.LIVE,
         partition: int | None = None,
-        headers: list[tuple[str, bytes]] | None = None,
-        timestamp_ms: int | None = None,
+        headers: Sequence[tuple[str, bytes | None]] = (),
     ) -> None:
         """Produce any record."""
         await self._producer.send_and_wait(
-            self.topics.content(lane), value, key, partition=partition, headers=headers or [], timestamp_ms=timestamp_ms
+            self.topics.content(lane), value, key, partition=partition, headers=list(headers)
         )
 
     def go(self, name: str) -> None:

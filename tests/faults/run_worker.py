@@ -77,6 +77,3 @@ async def main() -> None:
     guard = None if os.environ.get("FAULTS_GUARD") == "triton" else ScriptedGuard(control)
     await run(load_settings(), start="earliest", ready=lambda port: ready.touch(), guard=guard)
 
-
-if __name__ == "__main__":
-    asyncio.run(main())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
-from faults.harness import Installation
+from faults.harness import SESSION_SECONDS, Installation
 
 pytestmark = pytest.mark.stack
 
@@ -41,3 +43,90 @@ async def test_with_a_critique_in_flight(installation: Installation) -> None:
     await installation.start()
     await installation.all_ended(1)
     await installation.check()
+
+
+async def test_again_and_again_with_a_critique_in_flight(installation: Installation) -> None:
+    """The suspect that it becomes displaces no final, and the critique that the final promised is answered all the same."""
+    await installation.create(partitions=1)
+    await installation.upload("said", "explain:said hateword")
+    for death in range(1, 4):
+        worker = await installation.start()
+        await installation.until_started("said", death)
+        await worker.kill()
+        await installation.check_killed()
+    await installation.start()
+    await installation.all_ended(1)
+    (last,) = {v.reason for v in installation.observer.seen.verdicts if v.status == "indeterminate"}
+    assert last == "crash_suspect"
+    await installation.check(crash_suspects=["said"])
+
+
+async def test_an_event_that_kills_its_worker_is_answered_after_three_deaths(installation: Installation) -> None:
+    """Bystanders before, beside and behind it are answered as ever, and the worker that answers it does not touch it."""
+    await installation.create(partitions=2)
+    for number in range(6):
+        await installation.upload(f"before{number}", "hello", partition=number % 2)
+    await installation.upload("killer", "kill:killer", partition=0)
+    for number in range(12):
+        await installation.upload(f"behind{number}", "hateword" if number % 2 else "hello", partition=number % 2)
+    for _ in range(3):
+        worker = await installation.start()
+        assert await worker.gone() == -signal.SIGKILL
+        await installation.check_killed()
+    survivor = await installation.start()
+    await installation.all_ended(19)
+    assert installation.started("killer") == 3
+    (verdict,) = {(v.status, v.reason) for v in installation.observer.seen.verdicts_of("killer")}
+    assert verdict == ("indeterminate", "crash_suspect")
+    assert [d.error for d in installation.observer.seen.dead_letters] == ["crash_suspect"]
+    assert survivor.alive
+    await installation.check(crash_suspects=["killer"])
+
+
+async def test_a_worker_that_was_frozen_and_evicted_displaces_nothing(installation: Installation) -> None:
+    """Its partitions went to another worker; when it goes on it works from an assignment that it no longer has."""
+    await installation.create(partitions=1)
+    frozen = await installation.start()
+    await installation.upload("x", "hold:x hateword")
+    await installation.until_started("x")
+    frozen.signal(signal.SIGSTOP)
+    other = await installation.start()
+    await installation.until_started("x", 2, seconds=60 + 10 * SESSION_SECONDS)
+    await installation.upload("y", "hateword")
+    await installation.observer.until(lambda seen: seen.verdicts_of("y"))
+    installation.go("x")
+    frozen.signal(signal.SIGCONT)
+    await installation.all_ended(2)
+    await installation.check()
+    assert frozen.alive
+    assert other.alive
+    await other.kill()
+    await installation.upload("z", "hello")
+    await installation.all_ended(3)
+    await installation.check()
+
+
+@pytest.mark.parametrize("kills", [pytest.param(3, id="short"), pytest.param(15, id="long", marks=pytest.mark.slow)])
+async def test_at_random_moments(installation: Installation, kills: int) -> None:
+    """Two workers, one of them killed at a time chosen by the seed, while uploads of many keys and versions come in."""
+    chance = installation.random
+    await installation.create(partitions=4)
+    workers = [await installation.start(), await installation.start()]
+    uploads, versions = 0, dict.fromkeys((f"c{n}" for n in range(15)), 0)
+    for _ in range(kills):
+        for _ in range(chance.randrange(20, 40)):
+            content_id = chance.choice(list(versions))
+            versions[content_id] += 1
+            uploads += 1
+            text = chance.choice(["hello", "hateword", "hateword again", "nothing to see"])
+            await installation.upload(content_id, text, content_version=versions[content_id])
+        reached = installation.observer.seen.ended() + chance.randrange(1, 15)
+        await installation.observer.until(lambda seen, reached=reached: seen.ended() >= min(reached, uploads))  # type: ignore[misc]
+        victim = chance.randrange(2)
+        await workers[victim].kill()
+        workers[victim] = await installation.start()
+    await installation.all_ended(uploads)
+    await installation.check()
+    for worker in workers:
+        await worker.kill()
+    await installation.check_killed()

@@ -14,7 +14,7 @@ Bools = NDArray[np.bool_]
 
 FOLDS = 5
 STRENGTH = 10.0
-"""Inverse of the penalty. Chosen on folds, never on test rows."""
+"""Inverse of the penalty: the first value tried; 1 and 30 gave the same figures within half a point."""
 
 
 @dataclass(frozen=True, slots=True)

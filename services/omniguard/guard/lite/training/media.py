@@ -67,16 +67,18 @@ def _rows(heads: TextHeads, modality: str, chosen: Sequence[Row], texts: Sequenc
     return out
 
 
-def _listener(speak: str, folder: Path) -> Callable[[int, str], str]:
+def _listener(speak: str, folder: Path, threads: int = 2) -> Callable[[int, str], str]:
     from faster_whisper import WhisperModel  # heavy: only where speech is measured
 
-    model = WhisperModel(str(assets.path(assets.WHISPER_BASE)), device="cpu", compute_type="int8", cpu_threads=2)
+    model = WhisperModel(str(assets.path(assets.WHISPER_BASE)), device="cpu", compute_type="int8", cpu_threads=threads)
 
     def hear(index: int, text: str) -> str:
         file = folder / "clip.wav"
         voice = VOICES[index % len(VOICES)]
         subprocess.run([speak, "-v", voice, "-s", "150", "-w", str(file), "--", text], check=True, capture_output=True)  # noqa: S603
-        segments, _ = model.transcribe(str(file), language="en", beam_size=1, condition_on_previous_text=False)
+        segments, _ = model.transcribe(  # as the engine does it: no second try by sampling
+            str(file), language="en", beam_size=1, temperature=0.0, condition_on_previous_text=False
+        )
         return " ".join(segment.text.strip() for segment in segments)
 
     return hear

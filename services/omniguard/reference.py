@@ -1,4 +1,4 @@
-"""Pages of docs/ that are generated from the code: `python -m omniguard.reference docs` writes them, a test compares them."""
+"""Pages of docs/ that are generated from the code: `python -m omniguard.reference [--check] docs`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any, get_args, get_origin
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from omniguard.entrypoints.cli_page import cli_page
 from omniguard.observability import COUNTERS, FIELDS, GAUGES, HISTOGRAMS, SPANS, MetricSpec, SpanAttributes
 from omniguard.settings import PREFIX, Group, Settings
 
-__all__ = ["PAGES", "metrics_page", "settings_page", "write"]
+__all__ = ["PAGES", "main", "metrics_page", "settings_page", "stale", "write"]
 
 
 def settings_page() -> str:
@@ -98,7 +99,16 @@ def _code(names: Any) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
-PAGES = {"settings.md": settings_page, "metrics.md": metrics_page}
+PAGES = {"settings.md": settings_page, "metrics.md": metrics_page, "cli.md": cli_page}
+
+
+def stale(folder: Path) -> list[str]:
+    """Names of pages below `folder` that are missing or not what the code says."""
+    return [name for name, page in PAGES.items() if not _same(folder / name, page())]
+
+
+def _same(path: Path, content: str) -> bool:
+    return path.is_file() and path.read_text(encoding="utf-8") == content
 
 
 def write(folder: Path) -> None:
@@ -108,5 +118,17 @@ def write(folder: Path) -> None:
         (folder / name).write_text(page(), encoding="utf-8")
 
 
+def main(arguments: list[str]) -> int:
+    """Write the pages below a folder; with `--check` say which are stale. Returns the exit status: 1 if one is."""
+    folder = Path(arguments[-1])
+    if "--check" not in arguments:
+        write(folder)
+        return 0
+    old = stale(folder)
+    for name in old:
+        print(f"{folder / name}: differs from the code; run `python -m omniguard.reference {folder}`", file=sys.stderr)
+    return 1 if old else 0
+
+
 if __name__ == "__main__":
-    write(Path(sys.argv[1]))
+    sys.exit(main(sys.argv[1:]))

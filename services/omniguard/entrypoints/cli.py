@@ -38,6 +38,8 @@ COMMANDS = {
 }
 """Every command, in the order of `omniguard --help`."""
 
+_COMPLETION = ("install_completion", "show_completion")  # Typer's own, added to each app; they work for the root alone
+
 
 class _Commands(TyperGroup):
     """Imports a command when it is first looked up."""
@@ -61,6 +63,7 @@ def _load(name: str, command: Command) -> Any:
     module, _, attribute = command.place.partition(":")
     built = typer.main.get_command(getattr(importlib.import_module(module), attribute))
     built.name = name
+    built.params = [param for param in built.params if param.name not in _COMPLETION]
     return built
 
 

@@ -19,7 +19,7 @@ from omniguard.entrypoints import show
 from omniguard.entrypoints.answers import Letter
 from omniguard.entrypoints.console import untrusted
 
-_SHOWN_CRITIQUE = 220
+_SHOWN_CRITIQUE = 160
 """Characters of a critique in the last table; `--json` and `omniguard watch` show all of it."""
 _CRITIQUE = "italic dim"
 

@@ -19,7 +19,7 @@ from omniguard.domain.decision import Status
 from omniguard.domain.lane import Lane
 from omniguard.domain.reason import Reason
 from omniguard.domain.record import Record
-from omniguard.domain.revision import STRIDE
+from omniguard.domain.revision import RETRACTION_REQUEST, STRIDE
 from omniguard.errors import Unidentifiable
 
 Ended = tuple[str, int, int]
@@ -123,7 +123,7 @@ def _read(record: Record) -> Ended | None:
         return None
     except Rejected as error:
         return _address(error.identity, error.request)
-    return _address(event.identity, event.request)
+    return _address(event.identity, event.request if isinstance(event, Upload) else RETRACTION_REQUEST)
 
 
 def _address(identity: Identity, request: int) -> Ended:

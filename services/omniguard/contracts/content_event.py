@@ -125,12 +125,11 @@ class ContentData(Contract):
 
 
 class DeletionData(Contract):
-    """A content that no longer exists on the platform."""
+    """A content version that no longer exists on the platform: it cannot come back, whatever was or will be asked about it."""
 
     tenant: fields.Tenant
     content_id: fields.ContentId
     content_version: fields.ContentVersion
-    request: fields.Request = 0
 
 
 class _Envelope(Contract):
@@ -181,7 +180,7 @@ def parse(key: bytes | None, value: bytes | None, headers: Mapping[str, bytes]) 
             )
         time = None if event.time is None else _checked_time(event.time)
         if deletion:
-            return Deletion(identity, DeletionData.model_validate(data).request, time)
+            return Deletion(identity, time)
         return _upload(identity, data, time)
     except ValidationError as error:
         reason, message, part = _explain(error, data)

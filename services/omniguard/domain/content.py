@@ -81,7 +81,6 @@ class Deletion:
     """A parsed deletion event: cancel the work on a content, forget what is kept, publish `retracted`."""
 
     identity: Identity
-    request: int = 0
     time: datetime | None = None
 
 

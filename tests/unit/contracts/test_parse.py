@@ -70,9 +70,9 @@ def test_reads_every_field() -> None:
 
 
 def test_reads_a_deletion() -> None:
-    data = {"tenant": "acme", "content_id": "post-17", "content_version": 2, "request": 1}
+    data = {"tenant": "acme", "content_id": "post-17", "content_version": 2}
     deletion = parse(KEY, body(data, type=CONTENT_DELETED), {})
-    assert deletion == Deletion(Identity("acme", "post-17", 2), 1, datetime(2026, 11, 21, 10, tzinfo=UTC))
+    assert deletion == Deletion(Identity("acme", "post-17", 2), datetime(2026, 11, 21, 10, tzinfo=UTC))
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ COMMANDS = {
     "topics": Command("omniguard.entrypoints.topics:topics_app", "worker"),
     "contract": Command("omniguard.entrypoints.contract:contract_app", "worker"),
     "dev": Command("omniguard.entrypoints.dev:dev_app", "dev"),
-    "eval": Command("omniguard.entrypoints.evaluate:evaluate_app", "test"),
+    "eval": Command("omniguard.entrypoints.evaluate:evaluate_app", "lite"),
     "assets": Command("omniguard.entrypoints.assets:assets_app", "lite"),
 }
 """Every command, in the order of `omniguard --help`."""

@@ -38,10 +38,10 @@ def evaluate(
         examples = [e for name in data or dataset.BUILT_IN for e in _examples(name)]
         scorer = LiteText()
         found = metrics.report(scorer.name, examples, run(scorer, examples), threshold)
-    if out:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "report.json").write_bytes(orjson.dumps(pages.as_json(found), option=orjson.OPT_INDENT_2))
-        pages.plot(found, out / "recall.png")
+        if out:
+            out.mkdir(parents=True, exist_ok=True)
+            (out / "report.json").write_bytes(orjson.dumps(pages.as_json(found), option=orjson.OPT_INDENT_2))
+            pages.plot(found, out / "recall.png")
     if write_docs:
         QUALITY.write_text(pages.quality_page(found, "omniguard eval --write-docs"), encoding="utf-8")
     if as_json:

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
+from omniguard.errors import Misconfigured
 from omniguard.evaluation.metrics import Line, Report
 from omniguard.guard.lite import table
 from omniguard.guard.lite.measure import Estimate
@@ -70,10 +71,13 @@ def plot(report: Report, file: Path) -> None:
     """Recall at 5 % false positives by category and source, as a PNG.
 
     Raises:
-        ModuleNotFoundError: matplotlib is not installed.
+        Misconfigured: matplotlib is not installed.
 
     """
-    from matplotlib.figure import Figure  # optional: only `--out` needs it
+    try:
+        from matplotlib.figure import Figure  # optional: nothing else needs it
+    except ModuleNotFoundError as error:
+        raise Misconfigured("found no matplotlib, expected it for the plot; pip install matplotlib") from error
 
     lines = [line for line in (*report.categories, *report.sources) if not math.isnan(line.recall_at_fpr05.value)]
     figure = Figure(figsize=(8, 0.4 * len(lines) + 1.5), layout="constrained")
@@ -160,8 +164,8 @@ _LIMITS = """Read these figures with their limits:
 - **English only.** A text that is not confidently English throughout is *not assessed*; it never counts as safe.
 - **Speech is synthetic** (espeak-ng, four voices, no noise): the audio rows show what transcription loses, not what a phone
   in a crowd does.
-- **Pictures of text** are measured (`image_text`) but make no picture assessed: a picture is more than its text. The porn
-  score has no row at all, since no labelled positives are at hand.
+- **No picture is assessed**: it is more than the text in it. Rows `image_text`, where the table has them, show what reading
+  drawn text loses. The porn score has no row at all, since no labelled positives are at hand.
 - A score is a decision score, not a probability: 0.5 is each head's operating point (at most 0.2 % of held-back everyday
   texts and 3 % of held-back look-alikes). A text of 130 words is read in about eight windows, and the highest counts, so
   long texts score higher: of 110 harmless ones of that length, 11 % reached 0.5 and 3 % reached 0.8.

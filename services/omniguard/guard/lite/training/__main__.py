@@ -38,7 +38,8 @@ EVERYDAY_RATE, LOOKALIKE_RATE = 0.002, 0.03
 
 
 def main(
-    speech: Annotated[bool, typer.Option(help="Measure speech and text in pictures anew (needs espeak-ng; ~10 minutes).")] = True,
+    speech: Annotated[bool, typer.Option(help="Measure speech anew (needs espeak-ng; minutes).")] = True,
+    pictures: Annotated[bool, typer.Option(help="Measure text in pictures anew (tens of minutes).")] = True,
 ) -> None:
     """Train, measure, write. Deterministic: the same packages give the same files."""
     out = Console()
@@ -57,11 +58,20 @@ def main(
             language_bias=np.float32(english.bias),
         )
         measured = [report.text_row(head, corpus) for head in heads]
-        kept = [row for row in table.read() if row.modality != "text"] if table.TABLE.exists() else []
-        report.write([*measured, *kept])
+        found = {"text": measured, **_committed()}
+        report.write([row for of in found.values() for row in of])  # scoring reads the table
+        heads_now = TextHeads(threads=2)
         if speech:
-            report.write([*measured, *(media.measure(TextHeads(threads=2), corpus.test, bar) or kept)])
+            found["audio"] = media.spoken(heads_now, corpus.test, bar) or found["audio"]
+        if pictures:
+            found["image_text"] = media.drawn(heads_now, corpus.test, bar)
+        report.write([row for of in found.values() for row in of])
     _print(out, corpus)
+
+
+def _committed() -> dict[str, list[table.Row]]:
+    old = table.read() if table.TABLE.exists() else ()
+    return {modality: [row for row in old if row.modality == modality] for modality in ("audio", "image_text")}
 
 
 def load(bar: Progress) -> report.Corpus:

@@ -26,19 +26,21 @@ VOICES = ("en-us", "en-gb", "en-us+f3", "en-gb+m4")
 _WIDTH, _MARGIN, _LINE, _LETTERS = 640, 24, 30, 44
 
 
-def measure(heads: TextHeads, tests: Sequence[Row], bar: Progress) -> list[table.Row]:
-    """Rows for `audio` and `image_text`; empty, with a line that says so, where espeak-ng is missing."""
+def spoken(heads: TextHeads, tests: Sequence[Row], bar: Progress) -> list[table.Row]:
+    """Rows for `audio`; none, with a line that says so, where espeak-ng is missing."""
     speak = shutil.which("espeak-ng")
     if not speak:
-        bar.console.print(
-            "espeak-ng was not found: the committed rows for speech and pictures are kept (install espeak-ng to renew them)"
-        )
+        bar.console.print("espeak-ng was not found: the committed rows for speech are kept (install espeak-ng to renew them)")
         return []
     chosen = _choose(heads.names, tests)
     with tempfile.TemporaryDirectory() as folder:
-        heard = _through(chosen, _listener(speak, Path(folder)), bar, "speech")
-    seen = _through(chosen, _reader(), bar, "pictures")
-    return [row for modality, texts in (("audio", heard), ("image_text", seen)) for row in _rows(heads, modality, chosen, texts)]
+        return rows(heads, "audio", chosen, _through(chosen, _listener(speak, Path(folder)), bar, "speech"))
+
+
+def drawn(heads: TextHeads, tests: Sequence[Row], bar: Progress) -> list[table.Row]:
+    """Rows for `image_text`."""
+    chosen = _choose(heads.names, tests)
+    return rows(heads, "image_text", chosen, _through(chosen, _reader(), bar, "pictures"))
 
 
 def _choose(names: Sequence[str], tests: Sequence[Row]) -> list[Row]:
@@ -56,7 +58,8 @@ def _through(chosen: Sequence[Row], channel: Callable[[int, str], str], bar: Pro
     return [channel(i, row.text) for i, row in enumerate(bar.track(chosen, description=what))]
 
 
-def _rows(heads: TextHeads, modality: str, chosen: Sequence[Row], texts: Sequence[str]) -> list[table.Row]:
+def rows(heads: TextHeads, modality: str, chosen: Sequence[Row], texts: Sequence[str]) -> list[table.Row]:
+    """One row a head over `texts`, which are what came out at the other end for the `chosen`."""
     scores = heads.score(texts)
     out = []
     for name in heads.names:

@@ -12,7 +12,7 @@ FINAL = 900_001
 RETRACTED = 999_999
 MAX_REQUEST = 2**31 - 2
 RETRACTION_REQUEST = MAX_REQUEST + 1
-"""A deletion outranks every request about the same version, past and to come; 2**31 × 10**6 still fits JSON's safe integers."""
+"""A deletion outranks every request about the same version, past and to come; it still fits JSON's safe integers."""
 
 
 def revision(request: int, rank: int) -> int:

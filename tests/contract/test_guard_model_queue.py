@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,11 +14,21 @@ import pytest
 
 from guard_asking import Guard, audio, picture, refused, text
 from guard_samples import HARMLESS, jpeg, pcm16, photograph, speech
+from omniguard.devstack import Stack
 from omniguard.guard.wire import Priority
+from stack import REPOSITORY
 
 pytestmark = pytest.mark.timeout(120)
 
 _numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def triton_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server of this module's own: these tests fill its queue, and count what it holds."""
+    stack = Stack(tmp_path_factory.mktemp("stack"), parts=("triton",), model_repository=REPOSITORY, owner=os.getpid())
+    yield stack.up().triton
+    stack.down(grace=1.0)
 
 
 def novel(samples: Any) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from guard_samples import jpeg, photograph, writing
+from guard_samples import flac, jpeg, photograph, writing
 from omniguard.domain.taxonomy import CATEGORIES
 from omniguard.guard import decoded
 from omniguard.guard.engine import Refusal
@@ -163,3 +163,9 @@ def test_sound_is_resampled_without_moving_its_pitch(rate: int) -> None:
     assert len(out) == 16_000
     assert int(np.abs(np.fft.rfft(out)).argmax()) == 1_000
     assert np.abs(out).max() == pytest.approx(20_000 / 32_768, rel=0.02)
+
+
+def test_a_flac_clip_is_read_whole_and_never_past_its_limit() -> None:
+    assert len(decoded.sound(flac("harmless"), "flac", 16_000, 30.0)) == pytest.approx(6.57 * 16_000, rel=0.01)
+    with pytest.raises(Refusal, match="more than 3 s of sound"):
+        decoded.sound(flac("harmless"), "flac", 16_000, 3.0)

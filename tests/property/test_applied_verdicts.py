@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from policies import LAWS
 
 from omniguard.consume import VerdictTable
 from omniguard.contracts.verdict import CacheData, VerdictData
@@ -12,6 +11,7 @@ from omniguard.domain.content import Cause, Identity
 from omniguard.domain.decision import Assurance, Status
 from omniguard.domain.policy import Action
 from omniguard.domain.revision import FINAL, INDETERMINATE, RETRACTED, provisional, revision, verdict_id
+from property.policies import LAWS
 
 RANKS = {Status.FINAL: FINAL, Status.INDETERMINATE: INDETERMINATE, Status.RETRACTED: RETRACTED}
 

@@ -7,11 +7,11 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from policies import LAWS
 
 from omniguard.contracts.content_event import CONTENT_DELETED, CONTENT_EVENT, Rejected, parse
 from omniguard.domain.content import Deletion, Upload
 from omniguard.errors import Unidentifiable
+from property.policies import LAWS
 
 SECRET = "correct horse battery staple"
 VALID = {

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from policies import LAWS, NAMES, PROBLEMS, Case, cases, policies
 
 from omniguard.domain.content import Modality
 from omniguard.domain.coverage import SHORTFALL_SECONDS, modalities_of
@@ -14,6 +13,7 @@ from omniguard.domain.decision import Assurance, Decision, Problem, Status, deci
 from omniguard.domain.policy import Action, Outcome, Policy
 from omniguard.domain.scores import Assessment, ModelInfo, PartCoverage, SegmentScore
 from omniguard.domain.spans import MAX_SPANS
+from property.policies import LAWS, NAMES, PROBLEMS, Case, cases, policies
 
 
 def run(case: Case, policy: Policy, problems: tuple[Problem, ...] = ()) -> Decision:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from policies import LAWS
 
 from omniguard.domain.scores import Evidence, NamedCategory, SegmentScore, merge_segments
+from property.policies import LAWS
 
 NAMES = st.sampled_from(["hate", "test"])
 SCORE = st.sampled_from([0.0, 0.3, 0.7, 1.0])

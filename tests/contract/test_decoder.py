@@ -172,7 +172,7 @@ async def test_hostile_files_end_in_segments_or_in_a_reason(
         assert culprit == "p7", name
         assert "expected" in message or "send" in message, (name, message)
     assert calls == [], "a file made the decoder open an address"
-    for name in ("hls", "hls-in-id3", "concat", "sdp", "dash", "svg", "heic", "empty", "elf"):
+    for name in ("hls", "hls-in-id3", "concat", "sdp", "dash", "svg", "heic", "empty", "elf", "mkv-unknown-codec"):
         assert outcomes[name] is Reason.UNSUPPORTED, name
     for name in ("png-bomb", "png-claims-max", "gif-many-frames"):
         assert outcomes[name] is Reason.TOO_LARGE, name

@@ -114,6 +114,10 @@ def _films(folder: Path) -> Iterator[tuple[str, bytes]]:
     for at in range(len(noisy) // 4, len(noisy), 61):
         noisy[at] ^= 0xA5
     yield "mp4-noise", bytes(noisy)
+    codec = bytearray(write(folder / "codec.mkv", seconds=2).read_bytes())
+    at = codec.index(b"V_MPEG4/ISO/AVC")
+    codec[at : at + 15] = b"V_NOBODYKNOWSIT"
+    yield "mkv-unknown-codec", bytes(codec)
     boxes = bytearray(write(folder / "boxes.mp4", seconds=2).read_bytes())
     at = boxes.index(b"stsz") + 12
     boxes[at : at + 4] = b"\x7f\xff\xff\xff"

@@ -78,10 +78,12 @@ def damage() -> Iterator[None]:
     try:
         yield
     except (av.error.DecoderNotFoundError, av.error.PatchWelcomeError, av.error.NotImplementedError) as error:
-        raise BadContent(Reason.UNSUPPORTED, "the codec is not one that can be decoded here: convert the file") from error
+        raise BadContent(
+            Reason.UNSUPPORTED, "the codec has no decoder here; expected a common one: convert it"
+        ) from error
     except MemoryError as error:
         raise BadContent(Reason.TOO_LARGE, "decoding needs more memory than the limit: send a smaller file") from error
-    except (av.error.FFmpegError, OSError, ValueError) as error:
+    except (av.error.FFmpegError, OSError, ValueError, IndexError) as error:
         kind = type(error).__name__
         raise BadContent(Reason.DAMAGED, f"the file is damaged ({kind}): expected one that plays to its end") from error
 
@@ -97,7 +99,8 @@ def opened(path: Path, media_type: str, limits: DecodeLimits, *, only: str | Non
     with damage():
         container = av.open(f"file:{path}", format=_DEMUXER[media_type], options=dict(_OPTIONS), metadata_errors="replace")
     with container:
-        streams = _choose(container, media_type, limits)
+        with damage():
+            streams = _choose(container, media_type, limits)
         chosen = {"video": streams.video, "audio": streams.audio}
         keep = (chosen[only],) if only else (streams.video, streams.audio)
         for stream in container.streams:
@@ -119,6 +122,9 @@ def _choose(container: InputContainer, media_type: str, limits: DecodeLimits) ->
     others = len(container.streams.video) + len(container.streams.audio) - (video is not None) - (audio is not None)
     for stream in (video, audio):
         if stream is not None:
+            if stream.codec_context is None:  # PyAV's way to say that FFmpeg has no decoder for it
+                found = f"the {stream.type} track's codec has no decoder here"
+                raise BadContent(Reason.UNSUPPORTED, f"{found}; expected a common one: convert the file")
             stream.codec_context.thread_count = 1
     if video is not None:
         _check_pixels(video, limits)

@@ -46,7 +46,7 @@ _DAMAGE = (
     TypeError,
     ZeroDivisionError,
     OverflowError,
-    NotImplementedError,
+    RuntimeError,
     struct.error,
     zlib.error,
 )

@@ -19,7 +19,7 @@ setup: $(READY)  ## make .venv with every pinned dependency; does nothing where 
 # The stamp is older than a lock file only after an update of ours.
 $(READY): services/locks/dev.txt services/locks/uv.txt pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "found no $(PYTHON), expected Python 3.11: install it, or name it: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
-	@echo "setup: .venv on $$($(PYTHON) --version), and about 1 GB of pinned packages from your package index; once"
+	@echo "setup: .venv on $$($(PYTHON) --version), and about 500 MB of pinned packages from your package index; once"
 	$(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r services/locks/uv.txt
 	.venv/bin/uv pip sync --python $(PY) --require-hashes services/locks/dev.txt

@@ -32,6 +32,7 @@ from omniguard.entrypoints.addresses import triton_address
 from omniguard.entrypoints.console import errors_as_exit_codes, print_json
 from omniguard.entrypoints.uploads import content_event, local_folders, parts_of
 from omniguard.observability import configure_logging
+from omniguard.ports import GuardModel
 from omniguard.settings import Settings, load_settings
 
 moderate_app = typer.Typer()
@@ -86,7 +87,9 @@ def moderate(
     raise typer.Exit(judged.exit_code)
 
 
-async def judge(parts: Sequence[dict[str, Any]], *, policy: str, triton: str, seconds: float) -> Judged:
+async def judge(
+    parts: Sequence[dict[str, Any]], *, policy: str, triton: str, seconds: float, guard: GuardModel | None = None
+) -> Judged:
     """One upload through `bootstrap.service`, with publisher and store in memory.
 
     Args:
@@ -94,6 +97,7 @@ async def judge(parts: Sequence[dict[str, Any]], *, policy: str, triton: str, se
         policy: a policy file, or a shipped policy's name.
         triton: gRPC address.
         seconds: time limit of the verdict.
+        guard: asked instead of Triton, where one is given.
 
     Raises:
         Misconfigured: the policy, or a setting of the environment, is wrong.
@@ -102,7 +106,9 @@ async def judge(parts: Sequence[dict[str, Any]], *, policy: str, triton: str, se
     with tempfile.TemporaryDirectory(prefix="omniguard-") as folder:
         settings = _settings(Path(folder), _tenants_file(Path(folder), policy, local_folders(parts)), triton, seconds)
         publisher = MemoryPublisher()
-        async with service(settings, progress=lambda: None, publisher=publisher, store=MemoryAssessmentStore()) as built:
+        async with service(
+            settings, progress=lambda: None, publisher=publisher, store=MemoryAssessmentStore(), guard=guard
+        ) as built:
             await _carry(built, _record(built, parts))
     verdicts = [verdict.decode(m.value, m.headers) for m in publisher.records(built.topics.verdicts)]
     critiques = [critique.decode(m.value, m.headers) for m in publisher.records(built.topics.critiques)]

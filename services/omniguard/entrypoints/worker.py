@@ -109,7 +109,7 @@ class _Worker:
             working.result()
 
     async def _records_wait(self) -> bool:
-        if self._app is None or self._service is None:
+        if self._app is None or self._service is None or self._publisher is None or not self._publisher.available:
             return False
         return self._service.window.open > 0 or await self._app.records_wait()
 

@@ -78,9 +78,7 @@ def damage() -> Iterator[None]:
     try:
         yield
     except (av.error.DecoderNotFoundError, av.error.PatchWelcomeError, av.error.NotImplementedError) as error:
-        raise BadContent(
-            Reason.UNSUPPORTED, "the codec has no decoder here; expected a common one: convert it"
-        ) from error
+        raise BadContent(Reason.UNSUPPORTED, "the codec has no decoder here; expected a common one: convert it") from error
     except MemoryError as error:
         raise BadContent(Reason.TOO_LARGE, "decoding needs more memory than the limit: send a smaller file") from error
     except (av.error.FFmpegError, OSError, ValueError, IndexError) as error:

@@ -47,7 +47,7 @@ def test_a_row_under_the_bar_does_not_pass(change: dict[str, object]) -> None:
 def test_a_damaged_table_says_what_is_wrong(tmp_path: Path) -> None:
     lines = table.TABLE.read_text(encoding="utf-8").splitlines()
     broken = tmp_path / "assessed.csv"
-    broken.write_text("\n".join([lines[0], lines[1].replace(",text,", ",text,many", 1)]), encoding="utf-8")
+    broken.write_text("\n".join([lines[0], lines[1].replace(",", ",x", 2)]), encoding="utf-8")
     with pytest.raises(Misconfigured, match="line 2"):
         table.read(broken)
     broken.write_text("category,modality\n", encoding="utf-8")

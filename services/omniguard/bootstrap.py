@@ -29,6 +29,7 @@ from omniguard.stages.chunk import Chunk
 from omniguard.stages.critic import Critic
 from omniguard.stages.decide import Decide
 from omniguard.stages.examine import Examine
+from omniguard.stages.explain import Explain
 from omniguard.stages.ingest import Ingest
 from omniguard.stages.intake import Intake
 from omniguard.stages.judge import Judge
@@ -99,8 +100,9 @@ async def service(
             queue=settings.worker.critique_window,
             timeout=settings.worker.critique_timeout,
         )
-        moderate = Moderate(_rules(settings, lane), examine, decide, publish, critic, clock, folder)
-        pipeline = Pipeline(lane, _fixed(tenants), moderate, decide, publish, Quotas(clock), kept)
+        explain = Explain(examine, critic, publish, clock)
+        moderate = Moderate(_rules(settings, lane), examine, decide, publish, explain, clock, folder)
+        pipeline = Pipeline(lane, _fixed(tenants), moderate, explain, decide, publish, Quotas(clock), kept)
         window = Window(
             pipeline.carry,
             max_events=settings.worker.window_events,

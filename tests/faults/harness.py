@@ -86,7 +86,7 @@ class Installation:
     ) -> None:
         self._nursery = nursery
         self.bootstrap, self.topics, self.seed = bootstrap, Topics(prefix), seed
-        self.random = random.Random(seed)  # noqa: S311
+        self.random = random.Random(seed)
         self.control = folder / "control"
         self._folder, self._redis = folder, redis
         self._workers: list[Worker] = []
@@ -102,7 +102,11 @@ class Installation:
         async with TopicsAdmin({"bootstrap_servers": self.bootstrap}) as admin:
             await admin.apply(declared)
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=self.bootstrap, acks="all", enable_idempotence=True, compression_type="gzip", max_request_size=1 << 23
+            bootstrap_servers=self.bootstrap,
+            acks="all",
+            enable_idempotence=True,
+            compression_type="gzip",
+            max_request_size=1 << 23,
         )
         await self._producer.start()
         self.observer = await Observer(self.bootstrap, self.topics).__aenter__()
@@ -156,7 +160,9 @@ class Installation:
             **({"redis__url": self._redis} if self._redis else {}),
         }
 
-    async def upload(self, content_id: str, text: str, *, lane: Lane = Lane.LIVE, partition: int | None = None, **data: Any) -> None:
+    async def upload(
+        self, content_id: str, text: str, *, lane: Lane = Lane.LIVE, partition: int | None = None, **data: Any
+    ) -> None:
         """Produce a content event of one text. `data` overrides fields of its data."""
         tenant = data.pop("tenant", "acme")
         body = {"content_version": 1, "parts": [{"id": "p0", "modality": "text", "text": text}], **data}
@@ -184,9 +190,7 @@ class Installation:
         headers: Sequence[tuple[str, bytes | None]] = (),
     ) -> None:
         """Produce any record."""
-        await self._producer.send_and_wait(
-            self.topics.content(lane), value, key, partition=partition, headers=list(headers)
-        )
+        await self._producer.send_and_wait(self.topics.content(lane), value, key, partition=partition, headers=list(headers))
 
     def go(self, name: str) -> None:
         """Let what waits for `name` go on."""

@@ -25,6 +25,9 @@ from omniguard.errors import Unidentifiable
 Ended = tuple[str, int, int]
 """tenant|content_id, content_version, request."""
 
+DELETED = -1
+"""In the place of a request: a deletion has none."""
+
 
 @dataclass
 class Report:
@@ -111,8 +114,7 @@ def _deleted(record: Record, seen: Seen) -> bool:
     """A deletion behind it covers it, and was answered by a verdict that is newer than any of its own."""
     event = _read(record)
     assert event is not None
-    retracted = {_end(v) for v in seen.verdicts if v.status is Status.RETRACTED}
-    return any(key == event[0] and (version, request) >= event[1:] for key, version, request in retracted)
+    return any(v.status is Status.RETRACTED and v.key == event[0] and v.content_version >= event[1] for v in seen.verdicts)
 
 
 def _read(record: Record) -> Ended | None:
@@ -131,7 +133,8 @@ def _address(identity: Identity, request: int) -> Ended:
 
 
 def _end(verdict: VerdictData) -> Ended:
-    return verdict.key, verdict.content_version, verdict.revision // STRIDE
+    request = DELETED if verdict.status is Status.RETRACTED else verdict.revision // STRIDE
+    return verdict.key, verdict.content_version, request
 
 
 def _displaced(verdicts: list[VerdictData], seed: int) -> Iterator[str]:
@@ -139,7 +142,7 @@ def _displaced(verdicts: list[VerdictData], seed: int) -> Iterator[str]:
     by_key: defaultdict[str, list[VerdictData]] = defaultdict(list)
     for each in verdicts:
         by_key[each.key].append(each)
-    choice = random.Random(seed)  # noqa: S311
+    choice = random.Random(seed)
     for key, records in by_key.items():
         standing = {_stands(choice.sample(records, len(records)), key) for _ in range(10)} | {_stands(records, key)}
         if len(standing) > 1:

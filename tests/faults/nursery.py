@@ -2,7 +2,7 @@
 
     python -m faults.nursery    reads one JSON line {env, log} a worker from stdin, answers with its pid on stdout
 
-Every worker is a process of its own, as if started anew. At the end of stdin, hence also when the tests are killed, all are killed.
+Every worker is a process of its own, as if started anew. At the end of stdin, hence also when the tests are killed, all end.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Nursery:
     def __init__(self, codes: Path) -> None:
         """`codes` is an empty folder for exit codes."""
         self._codes = codes
-        self._process = subprocess.Popen(  # noqa: S603
+        self._process = subprocess.Popen(
             [sys.executable, "-m", "faults.nursery", str(codes)],
             env={**os.environ, "PYTHONPATH": f"{ROOT / 'services'}:{ROOT / 'tests'}"},
             stdin=subprocess.PIPE,

@@ -84,7 +84,7 @@ class Observer:
         """Read until the condition holds."""
         try:
             async with asyncio.timeout(seconds):
-                while not done(await self.read()):
+                while not done(await self.read()):  # noqa: ASYNC110  the broker tells, not this process
                     await asyncio.sleep(0.05)
         except TimeoutError:
             raise AssertionError(f"{what} did not come within {seconds} s; seen: {self._summary()}") from None
@@ -135,5 +135,6 @@ class Observer:
 
 
 def _record(part: TopicPartition, raw: object) -> Record:
+    headers = {name: content or b"" for name, content in raw.headers}  # type: ignore[attr-defined]
     time = datetime.fromtimestamp(raw.timestamp / 1000, UTC)  # type: ignore[attr-defined]
-    return Record(Partition(part.topic, part.partition), raw.offset, raw.key, raw.value, time, dict(raw.headers))  # type: ignore[attr-defined]
+    return Record(Partition(part.topic, part.partition), raw.offset, raw.key, raw.value, time, headers)  # type: ignore[attr-defined]

@@ -49,7 +49,7 @@ class ScriptedGuard(MemoryGuard):
             if verb == "explain":
                 self._note(name)
                 await self._gate(f"go-{name}", None)
-        while (self._control / "hang-critiques").exists():
+        while (self._control / "hang-critiques").exists():  # noqa: ASYNC110  a file that another process makes
             await asyncio.sleep(POLL)
         return await super().critique(request, media, affinity=affinity)
 
@@ -60,7 +60,7 @@ class ScriptedGuard(MemoryGuard):
     async def _gate(self, name: str, deadline_ms: int | None) -> None:
         try:
             async with asyncio.timeout(None if deadline_ms is None else deadline_ms / 1000):
-                while not (self._control / name).exists():
+                while not (self._control / name).exists():  # noqa: ASYNC110
                     await asyncio.sleep(POLL)
         except TimeoutError:
             raise Retryable(Reason.DEADLINE, "the scripted guard was told to hold past the deadline") from None
@@ -76,4 +76,3 @@ async def main() -> None:
     ready = control / f"ready-{os.getpid()}"
     guard = None if os.environ.get("FAULTS_GUARD") == "triton" else ScriptedGuard(control)
     await run(load_settings(), start="earliest", ready=lambda port: ready.touch(), guard=guard)
-

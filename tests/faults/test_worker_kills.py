@@ -120,8 +120,8 @@ async def test_at_random_moments(installation: Installation, kills: int) -> None
             uploads += 1
             text = chance.choice(["hello", "hateword", "hateword again", "nothing to see"])
             await installation.upload(content_id, text, content_version=versions[content_id])
-        reached = installation.observer.seen.ended() + chance.randrange(1, 15)
-        await installation.observer.until(lambda seen, reached=reached: seen.ended() >= min(reached, uploads))  # type: ignore[misc]
+        reached = min(uploads, installation.observer.seen.ended() + chance.randrange(1, 15))
+        await installation.observer.until(lambda seen, reached=reached: seen.ended() >= reached)  # type: ignore[misc]
         victim = chance.randrange(2)
         await workers[victim].kill()
         workers[victim] = await installation.start()

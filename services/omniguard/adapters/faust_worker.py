@@ -16,7 +16,10 @@ from typing import Any
 
 import faust
 import structlog
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.app.base import BootStrategy
+from faust.exceptions import ConsumerNotStarted
 from faust.types import TP
 from faust.types.auth import CredentialsT
 
@@ -57,21 +60,36 @@ class GuardApp(faust.App):  # type: ignore[misc]
 
     BootStrategy = _Boot
     window: Window
+    intake: Intake
     drain_timeout: float
 
     async def commit_released(self) -> None:
-        """Commit what the window has released; a rebalance under way drops it, and the records come again."""
-        offsets = self.window.take_committable()
-        if offsets:
-            await self.consumer._commit({TP(p.topic, p.number): offset for p, offset in offsets.items()})  # noqa: SLF001  no public call commits given offsets
+        """Commit what the window has released. What a rebalance takes away is dropped: its records come again."""
+        epoch, offsets = self.window.epoch, self.window.take_committable()
+        owned = self.consumer.assignment()
+        wanted = {TopicPartition(*p): OffsetAndMetadata(offset, "") for p, offset in offsets.items() if TP(*p) in owned}
+        if not wanted:
+            return
+        # Not by Faust's own `_commit`: it ends the app with every error.
+        thread: Any = self.consumer._thread  # type: ignore[attr-defined]  # noqa: SLF001
+        try:
+            await thread.call_thread(thread._ensure_consumer().commit, wanted)  # noqa: SLF001
+        except (CommitFailedError, IllegalStateError):
+            log.info("offsets were not committed: the partitions were moved", count=len(wanted))
+        except KafkaError as error:
+            log.warning("offsets were not committed and will be offered again", error_type=type(error).__name__)
+            self.window.put_back(offsets, epoch)
 
     async def records_wait(self) -> bool:
-        """True if the broker has records that were not read yet. Raises or hangs where the broker is away."""
-        for tp in self.consumer.assignment():
-            position = await self.consumer.position(tp)
-            end = self.consumer.highwater(tp)
-            if position is not None and end is not None and end > position:
-                return True
+        """True if the broker has records that were not read yet. Hangs where the broker is away."""
+        try:
+            for tp in self.consumer.assignment():
+                position = await self.consumer.position(tp)
+                end = self.consumer.highwater(tp)
+                if position is not None and end is not None and end > position:
+                    return True
+        except (KafkaError, ConsumerNotStarted):  # a rebalance under way
+            return False
         return False
 
     @property
@@ -80,7 +98,7 @@ class GuardApp(faust.App):  # type: ignore[misc]
         return bool(self.started) and not self.rebalancing
 
     async def _consumer_wait_empty(self, consumer: Any, logger: Any) -> None:  # noqa: ARG002  Faust's hook for revoke and stop
-        cancelled = await self.window.drain(self.drain_timeout)
+        cancelled = await self.intake.drain(self.drain_timeout)
         log.info("drained the window", count=cancelled)
         try:
             async with asyncio.timeout(LAST_COMMIT_SECONDS):
@@ -108,7 +126,7 @@ def build_app(kafka: KafkaSettings, consuming: Consuming, window: Window, intake
         topic_disable_leader=True,
         web_enabled=False,
     )
-    app.window, app.drain_timeout = window, consuming.drain_timeout
+    app.window, app.intake, app.drain_timeout = window, intake, consuming.drain_timeout
     topic = app.topic(consuming.topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw", acks=False)
 
     async def carry(stream: Any) -> None:
@@ -136,7 +154,7 @@ def _credentials(kafka: KafkaSettings) -> CredentialsT | None:
 
 
 def to_record(message: Any) -> Record:
-    """From Faust's message. Of duplicate header keys the last one is kept."""
+    """From Faust's message. Of duplicate header keys the last one is kept; a null header is read as an empty one."""
     headers = message.headers or ()
     pairs = headers.items() if isinstance(headers, Mapping) else headers
     return Record(
@@ -144,9 +162,17 @@ def to_record(message: Any) -> Record:
         offset=message.offset,
         key=message.key,
         value=message.value,
-        timestamp=datetime.fromtimestamp(message.timestamp, UTC),
-        headers=dict(pairs),
+        timestamp=_time(message.timestamp),
+        headers={name: value or b"" for name, value in pairs},
     )
+
+
+def _time(seconds: float | None) -> datetime:
+    """The record's time; now where a producer wrote nonsense into it."""
+    try:
+        return datetime.fromtimestamp(seconds or 0.0, UTC)
+    except (ValueError, OverflowError, OSError):
+        return datetime.now(UTC)
 
 
 @asynccontextmanager

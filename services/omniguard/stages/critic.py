@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from omniguard.domain.content import Modality, Segment, Turn
 from omniguard.domain.decision import Decision
+from omniguard.domain.reason import Reason
 from omniguard.domain.scores import Critique
 from omniguard.domain.taxonomy import UNCATEGORIZED
 from omniguard.errors import BadContent, Retryable
@@ -31,7 +32,7 @@ class Critic:
         """`timeout` is in seconds and includes the wait in the queue."""
         self._guard = guard
         self._slots = asyncio.Semaphore(concurrency)
-        self._limit, self._timeout = queue + concurrency, timeout
+        self._limit, self.timeout = queue + concurrency, timeout
         self.waiting = 0
 
     async def write(
@@ -58,17 +59,19 @@ class Critic:
             context=tuple(WireTurn(role=t.role, text=t.text) for t in context),
             label="unsafe" if any(c.named for c in decision.categories) else "safe",
             categories=named,
-            deadline_ms=int(self._timeout * 1000),
+            deadline_ms=int(self.timeout * 1000),
             priority=Priority.CRITIQUE,
             traceparent=traceparent,
         )
         self.waiting += 1
         try:
-            async with asyncio.timeout(self._timeout), self._slots:
+            async with asyncio.timeout(self.timeout), self._slots:
                 return await self._guard.critique(request, media, affinity=content)
         except TimeoutError:
             return NoCritique.TIMEOUT
-        except (BadContent, Retryable):
+        except Retryable as error:
+            return NoCritique.TIMEOUT if error.reason is Reason.DEADLINE else NoCritique.UNAVAILABLE
+        except BadContent:
             return NoCritique.UNAVAILABLE
         finally:
             self.waiting -= 1

@@ -26,6 +26,8 @@ from omniguard.stages.ingest import Ingest
 from omniguard.stages.judge import Brief, Judge
 from omniguard.stages.model import LoadedModel
 
+MODEL_CHANGES = 3
+"""How often one examination begins again because another model answered; then it stays a passing failure of the guard."""
 UNKNOWN_MODEL = ModelInfo(MODEL, "unknown", "unknown")
 
 
@@ -93,15 +95,15 @@ class Examine:
 
     async def examine(self, task: Task, exam: Examination) -> None:
         """Fill `exam`. Failures of content and dependencies become problems in its findings; nothing of theirs is raised."""
-        exam.findings.stale = True
-        while exam.findings.stale:  # the model was changed under way: what was found belongs to two of them
+        for _ in range(MODEL_CHANGES):
             exam.findings = Findings()
             capabilities = await self._model.capabilities()
             exam.model = ModelInfo(MODEL, capabilities.digest, capabilities.engine, capabilities.calibration)
             exam.plan = plan_for(capabilities, self._plan)
             await self._find_or_do(task, exam)
-            if exam.findings.stale:
-                self._model.forget()
+            if not exam.findings.stale:
+                return
+            self._model.forget()  # changed under way: what was found belongs to two models, so look again
 
     async def again(self, task: Task, exam: Examination, wanted: tuple[tuple[str, int], ...]) -> list[Segment]:
         """The wanted segments of a kept assessment, decoded anew for its critique; what cannot be had is left out."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from omniguard.contracts.content_event import CONTENT_DELETED, parse
-from omniguard.domain.content import Deletion
+from omniguard.domain.content import Deletion, Upload
 from omniguard.domain.record import Record
 from omniguard.errors import Poison
 from omniguard.ports import AssessmentStore
-from omniguard.stages.window import Window
+from omniguard.stages.window import Cancels, Window
 
 MAX_ATTEMPTS = 3
 """An event that was under way in this many deaths of a worker is answered without being touched again."""
@@ -24,17 +26,44 @@ class Intake:
 
     async def take(self, record: Record) -> None:
         """Wait for room and start the record; it is dropped only if its partition was revoked, and then comes again."""
+        epoch = self._window.epoch
         attempts = await self._store.attempt(record.id)
         alone = ALONE_FROM <= attempts <= MAX_ATTEMPTS
-        if not await self._window.submit(record, attempts=attempts, cancels=_is_deletion(record), alone=alone):
+        if not await self._window.submit(record, attempts=attempts, cancels=_cancels(record), alone=alone, epoch=epoch):
             await self._store.settle(record.id)
 
+    async def drain(self, timeout: float) -> int:
+        """End what runs, within `timeout` seconds; see `Window.drain`. Returns how many events were cut off.
 
-def _is_deletion(record: Record) -> bool:
+        Being given back is not an event's fault, so its start does not count; one that only waited for its turn had no chance to
+        say so itself.
+        """
+        given_back = await self._window.drain(timeout)
+        await asyncio.gather(*(self._store.settle(slot.record.id) for slot in given_back if not slot.began))
+        return len(given_back)
+
+
+def _cancels(record: Record) -> Cancels | None:
+    """Which earlier events of its key a deletion makes pointless: uploads of the same content that it is not older than."""
     marker = CONTENT_DELETED.encode()
     if marker not in (record.value or b"") and marker not in record.headers.values():
-        return False
+        return None
+    deletion = _parsed(record)
+    if not isinstance(deletion, Deletion):
+        return None
+    deleted = deletion.identity
+
+    def cancels(other: Record) -> bool:
+        event = _parsed(other)
+        if not isinstance(event, Upload):
+            return False
+        return event.identity.key == deleted.key and event.identity.content_version <= deleted.content_version
+
+    return cancels
+
+
+def _parsed(record: Record) -> Upload | Deletion | None:
     try:
-        return isinstance(parse(record.key, record.value, record.headers), Deletion)
+        return parse(record.key, record.value, record.headers)
     except Poison:
-        return False
+        return None

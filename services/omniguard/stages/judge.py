@@ -64,7 +64,9 @@ class Judge:
             try:
                 async for segment in segments:
                     await self._slots.acquire()
-                    group.create_task(self._one(segment, brief, findings, judged))
+                    asked = group.create_task(self._one(segment, brief, findings, judged))
+                    # Not in the task itself: one that is cancelled before its first step would keep its slot for ever.
+                    asked.add_done_callback(lambda _: self._slots.release())
             except (BadContent, Retryable) as error:
                 findings.fail(Problem(error.reason, str(error), error.part))
 
@@ -73,8 +75,6 @@ class Judge:
             findings.add(segment, await self._recall_or_ask(segment, brief, findings))
         except (BadContent, Retryable) as error:
             findings.fail(Problem(error.reason, str(error), error.part or segment.part))
-        finally:
-            self._slots.release()
         judged()
 
     async def _recall_or_ask(self, segment: Segment, brief: Brief, findings: Findings) -> SegmentScore:

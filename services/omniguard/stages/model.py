@@ -35,7 +35,7 @@ class LoadedModel:
         if self._known is not None and self._clock.monotonic() - self._asked_at <= FRESH_SECONDS:
             return self._known
         asking = self.ask()
-        return self._known or await asyncio.shield(asking)
+        return await asyncio.shield(asking) if self._known is None else self._known
 
     def ask(self) -> asyncio.Task[Capabilities]:
         """Ask behind the events' backs; the task ends when the guard has answered."""
@@ -56,9 +56,9 @@ class LoadedModel:
     async def _ask(self) -> Capabilities:
         while True:
             try:
-                self._known = await self._guard.capabilities()
+                known = await self._guard.capabilities()
             except Retryable:
                 await asyncio.sleep(PAUSE_SECONDS)
             else:
-                self._asked_at = self._clock.monotonic()
-                return self._known
+                self._known, self._asked_at = known, self._clock.monotonic()
+                return known

@@ -1,4 +1,4 @@
-"""Moderate: one upload from examination to acknowledged verdict, and the critique behind it."""
+"""Moderate: one upload from examination to acknowledged verdict."""
 
 from __future__ import annotations
 
@@ -12,21 +12,20 @@ from tempfile import TemporaryDirectory
 
 import structlog
 
-from omniguard.domain.content import Segment, Upload
+from omniguard.domain.content import Upload
 from omniguard.domain.deadline import deadline_for
 from omniguard.domain.decision import Problem
 from omniguard.domain.lane import Lane
 from omniguard.domain.reason import Reason
 from omniguard.domain.record import Record
-from omniguard.domain.scores import Critique
 from omniguard.domain.tenant import Tenant
-from omniguard.domain.verdict import CritiqueRecord, DeadLetter, Verdict
+from omniguard.domain.verdict import DeadLetter, Verdict
 from omniguard.guard.wire import Priority
-from omniguard.observability import METRICS, span, traceparent
+from omniguard.observability import METRICS
 from omniguard.ports import Clock
-from omniguard.stages.critic import Critic, NoCritique
 from omniguard.stages.decide import Decide
-from omniguard.stages.examine import Examination, Examine, Task, wire_categories
+from omniguard.stages.examine import Examination, Examine, Task
+from omniguard.stages.explain import Explain
 from omniguard.stages.provisional import Provisional
 from omniguard.stages.publish import Publish
 from omniguard.stages.window import Slot
@@ -65,7 +64,7 @@ class Moderate:
     examine: Examine
     decide: Decide
     publish: Publish
-    critic: Critic
+    explain: Explain
     clock: Clock
     media_folder: Path
 
@@ -78,11 +77,14 @@ class Moderate:
                 await self.publish.defer(record, Lane.BACKFILL)
                 return "deferred"
             verdict = self._finished(record, self.decide.decide(upload, tenant, exam), exam)
-            await self._answer(record, slot, verdict)
-            segments = await self._segments(task, exam, verdict)
+            slot.owes = verdict.critique_ref is not None
+            deferred = await self._answer(record, slot, verdict)
+            segments = await self.explain.segments(slot, task, exam, verdict)
         slot.leave()
-        if verdict.critique_ref is not None:
-            await self._explain(slot, task, exam, verdict, segments)
+        if slot.owes:
+            await self.explain.explain(slot, task, exam, verdict, segments)
+        elif slot.attempts > 1 and not deferred:
+            await self.explain.settle_promise(verdict, upload.request)
         return verdict.decision.status.value
 
     @contextmanager
@@ -125,6 +127,9 @@ class Moderate:
             if not self.decide.decide(task.upload, task.tenant, exam).decision.passing:
                 return exam
             task.progress()
+            if task.folder != self.media_folder:
+                await asyncio.to_thread(_empty, task.folder)
+            task.weigh(0)
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
@@ -132,9 +137,17 @@ class Moderate:
         exam = Examination(task.tenant.policy.floor)
         early = Provisional(task.upload, task.tenant, exam, self.decide, self.publish)
         left = task.deadline.left(self.clock.monotonic())
+
+        def judged() -> None:
+            task.progress()
+            early.consider()
+
         try:
             async with asyncio.timeout(None if left == float("inf") else left + GRACE_SECONDS):
-                await self.examine.examine(replace(task, judged=early.consider), exam)
+                await self.examine.examine(replace(task, judged=judged), exam)
+        except asyncio.CancelledError:
+            early.abandon()
+            raise
         except TimeoutError:
             exam.findings.fail(Problem(Reason.DEADLINE, "the deadline passed before the upload was examined to its end"))
         except Exception as error:  # the border: a bug of ours costs this upload its examination, not the worker
@@ -156,8 +169,8 @@ class Moderate:
         verdict = replace(verdict, timings_ms=timings)
         return verdict.promising_critique() if verdict.decision.critique_wanted else verdict
 
-    async def _answer(self, record: Record, slot: Slot, verdict: Verdict) -> None:
-        """The verdict first; then what the operator and the late lane get of it."""
+    async def _answer(self, record: Record, slot: Slot, verdict: Verdict) -> bool:
+        """The verdict first; then what the operator and the late lane get of it. True if the late lane goes on with it."""
         await self.publish.verdict(verdict)
         age = (self.clock.now() - record.timestamp).total_seconds()
         METRICS.observe("omniguard_verdict_age_seconds", max(0.0, age), lane=self.rules.lane.value)
@@ -169,48 +182,16 @@ class Moderate:
                 break  # one letter a record; the verdict lists the rest
         if decision.passing and self.rules.lane is not Lane.LATE:
             await self.publish.defer(record, Lane.LATE)
-        elif decision.passing and decision.reason is not None:
+            return True
+        if decision.passing and decision.reason is not None:
             letter = DeadLetter(
                 "judge", decision.reason.value, f"gave up on the late lane: {decision.explanation}", slot.attempts
             )
             await self.publish.dead_letter(record, letter)
+        return False
 
-    async def _segments(self, task: Task, exam: Examination, verdict: Verdict) -> list[Segment]:
-        """What the critique is to speak of: still at hand, or decoded once more for a kept assessment."""
-        if verdict.critique_ref is None or exam.assessment.critique is not None:
-            return []
-        wanted = verdict.decision.deciding
-        kept = exam.findings.kept(wanted)
-        return kept if exam.kept is None else await self.examine.again(task, exam, wanted)
 
-    async def _explain(self, slot: Slot, task: Task, exam: Examination, verdict: Verdict, segments: list[Segment]) -> None:
-        written: Critique | NoCritique | None = exam.assessment.critique
-        if written is None:
-            with span("omniguard.critique", stage="critique"):
-                written = await self._write(task, verdict, segments)
-            if isinstance(written, Critique):
-                exam.kept = replace(exam.assessment, critique=written)
-                await self.examine.keep(exam, task)
-        if slot.superseded:
-            written = NoCritique.UNAVAILABLE  # the content was deleted meanwhile
-        critique = written if isinstance(written, Critique) else None
-        none = written.value if isinstance(written, NoCritique) else None
-        METRICS.count("omniguard_critiques_total", outcome=none or "written")
-        await self.publish.critique(CritiqueRecord(verdict, critique, none, self.clock.now()))
-
-    async def _write(self, task: Task, verdict: Verdict, segments: list[Segment]) -> Critique | NoCritique:
-        if not segments:
-            return NoCritique.UNAVAILABLE
-        upload, policy = task.upload, task.tenant.policy
-        written = await self.critic.write(
-            verdict.decision,
-            segments,
-            tenant=upload.identity.tenant,
-            content=upload.identity.key,
-            categories=wire_categories(policy),
-            context=upload.context,
-            traceparent=traceparent(),
-        )
-        if isinstance(written, Critique):
-            return replace(written, segments=tuple((s.part, s.index) for s in segments))
-        return written
+def _empty(folder: Path) -> None:
+    """Drop what an examination that came to nothing has fetched; the next one fetches anew."""
+    for path in folder.iterdir():
+        path.unlink()

@@ -11,7 +11,10 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import structlog
+
 from omniguard.contracts.content_event import Rejected, parse
+from omniguard.contracts.topics import INPUT_MAX_BYTES
 from omniguard.domain.content import Cause, Deletion, Identity, Upload
 from omniguard.domain.decision import Problem, Status
 from omniguard.domain.lane import Lane
@@ -23,11 +26,18 @@ from omniguard.errors import Misconfigured, Unidentifiable
 from omniguard.observability import METRICS, extract_context, span
 from omniguard.ports import AssessmentStore
 from omniguard.stages.decide import Decide
+from omniguard.stages.explain import Explain
 from omniguard.stages.intake import MAX_ATTEMPTS
 from omniguard.stages.moderate import Moderate
 from omniguard.stages.publish import Publish
 from omniguard.stages.quota import Quotas
 from omniguard.stages.window import Slot
+
+log = structlog.get_logger("omniguard.pipeline")
+
+MAX_PASSED_ON = INPUT_MAX_BYTES - 1024
+"""Bytes of a record, unpacked, that every lane surely takes: a producer's compression may have let a larger one in."""
+_REPORT = "a step failed in a way it must not; report it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +47,7 @@ class Pipeline:
     lane: Lane
     tenants: Callable[[], Tenants]
     moderate: Moderate
+    explain: Explain
     decide: Decide
     publish: Publish
     quotas: Quotas
@@ -51,7 +62,8 @@ class Pipeline:
         except (asyncio.CancelledError, Misconfigured):
             # Given back in an orderly way: not the event's fault. A bug, like a kill, leaves the start counted.
             METRICS.count("omniguard_events_finished_total", outcome="cancelled")
-            await self.store.settle(record.id)
+            if not slot.owes:  # else the next start must know that it is not the first
+                await self.store.settle(record.id)
             raise
         METRICS.count("omniguard_events_finished_total", outcome=outcome)
         await self.store.settle(record.id)
@@ -65,6 +77,10 @@ class Pipeline:
         except Rejected as error:
             problem = Problem(error.reason, str(error), error.part)
             return await self._refuse(record, slot, error.identity, error.request, error.cause, problem)
+        except Exception as error:  # the border: a record that trips a bug of ours must not stop its lane
+            log.exception("a record could not be read in a way it must not", stage="parse", error_type=type(error).__name__)
+            await self.publish.dead_letter(record, DeadLetter("parse", type(error).__name__, _REPORT, slot.attempts))
+            return "dead_letter"
         tenant = self.tenants().find(event.identity.tenant)
         if isinstance(event, Deletion):
             return await self._retract(event, tenant)
@@ -80,11 +96,36 @@ class Pipeline:
                 f"workers died {slot.attempts - 1} times while this event was under way, so it was not touched again; "
                 "replay it from the dead letters once the cause is mended",
             )
+            outcome = await self._refuse(record, slot, upload.identity, upload.request, upload.cause, problem)
+            await self._keep_promise(upload, tenant, problem)
+            return outcome
+        if record.size + sum(len(name) + len(value) for name, value in record.headers.items()) > MAX_PASSED_ON:
+            problem = Problem(
+                Reason.TOO_LARGE, f"the record is too large to be passed on; expected at most {MAX_PASSED_ON} bytes"
+            )
             return await self._refuse(record, slot, upload.identity, upload.request, upload.cause, problem)
         if self.lane is Lane.LIVE and not self.quotas.admit(tenant):
             await self.publish.defer(record, Lane.BACKFILL)
             return "deferred"
-        return await self.moderate.moderate(record, slot, upload, tenant)
+        return await self._moderate(record, slot, upload, tenant)
+
+    async def _moderate(self, record: Record, slot: Slot, upload: Upload, tenant: Tenant) -> str:
+        try:
+            return await self.moderate.moderate(record, slot, upload, tenant)
+        except Misconfigured:
+            raise
+        except Exception as error:  # the border: a bug of ours costs this upload its judgement, not the worker
+            log.exception("a step failed in a way it must not", stage="decide", error_type=type(error).__name__)
+            problem = Problem(Reason.INTERNAL, f"{_REPORT} ({type(error).__name__})")
+        outcome = await self._refuse(record, slot, upload.identity, upload.request, upload.cause, problem)
+        if slot.owes or slot.attempts > 1:
+            await self._keep_promise(upload, tenant, problem)
+        return outcome
+
+    async def _keep_promise(self, upload: Upload, tenant: Tenant, problem: Problem) -> None:
+        """An earlier delivery may have published a final with a critique to follow."""
+        verdict = self.decide.unexamined(upload.identity, upload.request, upload.cause, tenant, problem)
+        await self.explain.settle_promise(verdict, upload.request)
 
     async def _refuse(self, record: Record, slot: Slot, identity: Identity, request: int, cause: Cause, problem: Problem) -> str:
         """An indeterminate verdict for the platform, and a dead letter for the operator."""

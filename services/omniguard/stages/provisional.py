@@ -39,5 +39,10 @@ class Provisional:
         if self._sending is not None:
             await self._sending
 
+    def abandon(self) -> None:
+        """The event was cut off: nothing more of it goes out."""
+        if self._sending is not None:
+            self._sending.cancel()
+
     async def _send(self, verdict: Verdict) -> None:
         await self._publish.verdict(verdict)

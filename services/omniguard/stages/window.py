@@ -8,12 +8,18 @@ Knows nothing of Faust: the worker, the benchmark's bare consumer and the tests 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Protocol
 
 from omniguard.domain.ledger import Ledger
 from omniguard.domain.record import Partition, Record
+
+HURRY_SHARE = 0.25
+"""Of the time to drain: what answers take that are cut short."""
+
+Cancels = Callable[[Record], bool]
+"""Whether a deletion ends this earlier event of its key."""
 
 
 class Slot:
@@ -26,14 +32,21 @@ class Slot:
         self.record = record
         self.attempts = attempts
         self.left = asyncio.Event()
+        self.hurry = asyncio.Event()
+        """The window is closing: what still runs behind the verdict should end itself now."""
+        self.began = False
+        """The handler has it: before, it only waited for its turn."""
+        self.owes = False
+        """A verdict is on its way that promises a record of its own: cut off now, nobody else would keep the promise."""
         self.superseded = False
         """A deletion of the same content came in behind: publish nothing more about it but why."""
 
     def weigh(self, size: int) -> None:
-        """Count `size` more bytes against the window until the event leaves it. Never waits: intake stops instead."""
+        """Count `size` bytes of media against the window until the event leaves it. Never waits: intake stops instead."""
         if not self.left.is_set():
-            self._weight += size
-            self._window.resize(size)
+            weight = self.record.size + size
+            self._window.resize(weight - self._weight)
+            self._weight = weight
 
     def progress(self) -> None:
         """Tell liveness that a long event still moves."""
@@ -86,6 +99,11 @@ class Window:
         return min((slot.record.timestamp for slot in self._running.values() if not slot.left.is_set()), default=None)
 
     @property
+    def epoch(self) -> int:
+        """Grows with every drain: a record that was taken in under an older one belongs to an assignment that is gone."""
+        return self._epoch
+
+    @property
     def open(self) -> int:
         """Offsets started and not yet released, over all partitions."""
         return sum(len(ledger) for ledger in self._ledgers.values())
@@ -101,13 +119,22 @@ class Window:
         if size < 0:
             self._changed.set()
 
-    async def submit(self, record: Record, *, attempts: int = 1, cancels: bool = False, alone: bool = False) -> bool:
-        """Wait for room and start the event. `cancels` ends earlier events of the key first; `alone` runs it with no other.
-        `attempts` counts its starts so far, this one included.
+    async def submit(
+        self, record: Record, *, attempts: int = 1, cancels: Cancels | None = None, alone: bool = False, epoch: int | None = None
+    ) -> bool:
+        """Wait for room and start the event.
+
+        Args:
+            record: the event.
+            attempts: its starts so far, this one included.
+            cancels: which earlier events of its key it ends first; None: none.
+            alone: run it with no other.
+            epoch: `Window.epoch` at the time the record came; None: now.
 
         Returns False if the partitions were revoked meanwhile: the record will be delivered again.
+
         """
-        epoch = self._epoch
+        epoch = self._epoch if epoch is None else epoch
         while self._epoch == epoch and not self._has_room(alone):
             self._changed.clear()
             await self._changed.wait()
@@ -118,22 +145,27 @@ class Window:
             await asyncio.wait({task})
         return True
 
-    async def drain(self, timeout: float) -> int:
-        """Give running events `timeout` seconds, cancel the rest, and forget all offsets. Returns how many were cancelled.
+    async def drain(self, timeout: float) -> list[Slot]:
+        """Give running events `timeout` seconds, cancel the rest, and forget all offsets. Returns the slots cancelled.
 
-        Offsets released so far stay in `take_committable`. Events cancelled here are never released.
+        What is behind its verdict already is told to hurry when `HURRY_SHARE` of the time is left. Offsets released so far stay
+        in `take_committable`. Events cancelled here are never released.
         """
         self._epoch += 1
         self._changed.set()
         if self._running:
-            await asyncio.wait(set(self._running), timeout=timeout)
-        unfinished = set(self._running)
+            await asyncio.wait(set(self._running), timeout=timeout * (1 - HURRY_SHARE))
+        for slot in self._running.values():
+            slot.hurry.set()
+        if self._running:
+            await asyncio.wait(set(self._running), timeout=timeout * HURRY_SHARE)
+        unfinished = dict(self._running)
         for task in unfinished:
             task.cancel()
         if unfinished:
             await asyncio.wait(unfinished)
         self._ledgers.clear()
-        return len(unfinished)
+        return list(unfinished.values())
 
     def fail(self, error: BaseException) -> None:
         """Report a bug: see `crashed`."""
@@ -145,19 +177,26 @@ class Window:
         taken, self._committable = self._committable, {}
         return taken
 
+    def put_back(self, offsets: Mapping[Partition, int], epoch: int) -> None:
+        """Offer offsets again that could not be committed, unless they belong to an assignment that is gone."""
+        if epoch == self._epoch:
+            self._committable = {**offsets, **self._committable}
+
     def _has_room(self, alone: bool) -> bool:
         if alone:
             return not self._running
         return self.waiting_for_verdict < self._max_events and self._bytes < self._max_bytes and self.open < self._max_open
 
-    def _start(self, record: Record, attempts: int, cancels: bool) -> asyncio.Task[None]:
+    def _start(self, record: Record, attempts: int, cancels: Cancels | None) -> asyncio.Task[None]:
         slot = Slot(self, record, attempts)
         self.resize(record.size)
         self._ledgers.setdefault(record.partition, Ledger()).start(record.offset)
         key = record.key or b""
-        before = self._latest.get(key)
-        if cancels:
-            self._cancel(key)
+        before = [self._latest[key]] if key in self._latest else []
+        if cancels is not None:
+            # All of them, for one that is cancelled ends before what it waited for.
+            before = [other for other in self._running.values() if (other.record.key or b"") == key]
+            self._cancel([other for other in before if cancels(other.record)])
         self._latest[key] = slot
         task = asyncio.create_task(self._run(slot, before), name=record.id)
         self._running[task] = slot
@@ -165,16 +204,19 @@ class Window:
         self.progress()
         return task
 
-    async def _run(self, slot: Slot, before: Slot | None) -> None:
-        if before is not None:
-            await before.left.wait()
+    async def _run(self, slot: Slot, before: list[Slot]) -> None:
+        for other in before:
+            await other.left.wait()
+        slot.began = True
         await self._handle(slot.record, slot)
 
-    def _cancel(self, key: bytes) -> None:
+    def _cancel(self, slots: list[Slot]) -> None:
         for task, slot in self._running.items():
-            if (slot.record.key or b"") == key:
+            if slot in slots:
                 slot.superseded = True
-                if not slot.left.is_set():  # with its verdict out, it still owes the critique's record
+                if slot.owes or slot.left.is_set():
+                    slot.hurry.set()
+                else:
                     task.cancel()
 
     def _ended(self, task: asyncio.Task[None], slot: Slot) -> None:

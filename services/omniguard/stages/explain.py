@@ -1,0 +1,100 @@
+"""Explain: what follows a verdict that promised a critique. The promise is kept: by the text, or by why there is none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import structlog
+
+from omniguard.domain.content import Segment
+from omniguard.domain.decision import Status
+from omniguard.domain.scores import Critique
+from omniguard.domain.verdict import CritiqueRecord, Verdict, number_of
+from omniguard.observability import METRICS, span, traceparent
+from omniguard.ports import Clock
+from omniguard.stages.critic import Critic, NoCritique
+from omniguard.stages.examine import Examination, Examine, Task, wire_categories
+from omniguard.stages.publish import Publish
+from omniguard.stages.window import Slot
+
+T = TypeVar("T")
+log = structlog.get_logger("omniguard.explain")
+
+
+@dataclass(frozen=True, slots=True)
+class Explain:
+    """Runs behind the verdict."""
+
+    examine: Examine
+    critic: Critic
+    publish: Publish
+    clock: Clock
+
+    async def segments(self, slot: Slot, task: Task, exam: Examination, verdict: Verdict) -> list[Segment]:
+        """What the critique is to speak of: still at hand, or decoded once more for a kept assessment."""
+        if verdict.critique_ref is None or exam.assessment.critique is not None:
+            return []
+        wanted = verdict.decision.deciding
+        if exam.kept is None or not wanted:
+            return exam.findings.kept(wanted)
+        return await self._or(slot, self.examine.again(task, exam, wanted), [], limit=self.critic.timeout)
+
+    async def explain(self, slot: Slot, task: Task, exam: Examination, verdict: Verdict, segments: list[Segment]) -> None:
+        """Publish the critique, or why there is none."""
+        written: Critique | NoCritique | None = exam.assessment.critique
+        if written is None:
+            with span("omniguard.critique", stage="critique"):
+                written = await self._or(slot, self._write(task, verdict, segments), NoCritique.UNAVAILABLE)
+            if isinstance(written, Critique) and not slot.superseded:
+                exam.kept = replace(exam.assessment, critique=written)
+                await self.examine.keep(exam, task)
+        # The content may have been deleted meanwhile: then nothing more is said about it.
+        await self._publish(verdict, NoCritique.UNAVAILABLE if slot.superseded else written)
+
+    async def settle_promise(self, verdict: Verdict, request: int) -> None:
+        """Answer a critique that an earlier delivery of this event may have promised before its worker died.
+
+        That delivery's final stands, whatever this one came to, and its id can be computed; where there was none, the record
+        speaks of a verdict that nobody has seen.
+        """
+        await self._publish(replace(verdict, number=number_of(request, Status.FINAL)), NoCritique.UNAVAILABLE)
+
+    async def _write(self, task: Task, verdict: Verdict, segments: list[Segment]) -> Critique | NoCritique:
+        if not segments:
+            return NoCritique.UNAVAILABLE
+        upload, policy = task.upload, task.tenant.policy
+        written = await self.critic.write(
+            verdict.decision,
+            segments,
+            tenant=upload.identity.tenant,
+            content=upload.identity.key,
+            categories=wire_categories(policy),
+            context=upload.context,
+            traceparent=traceparent(),
+        )
+        if isinstance(written, Critique):
+            return replace(written, segments=tuple((s.part, s.index) for s in segments))
+        return written
+
+    async def _publish(self, verdict: Verdict, written: Critique | NoCritique) -> None:
+        critique = written if isinstance(written, Critique) else None
+        none = written.value if isinstance(written, NoCritique) else None
+        METRICS.count("omniguard_critiques_total", outcome=none or "written")
+        await self.publish.critique(CritiqueRecord(verdict, critique, none, self.clock.now()))
+
+    async def _or(self, slot: Slot, work: Coroutine[None, None, T], otherwise: T, *, limit: float | None = None) -> T:
+        """The work's result; `otherwise` where the slot must hurry, `limit` seconds are over, or the work fails."""
+        working, hurry = asyncio.create_task(work), asyncio.create_task(slot.hurry.wait())
+        try:
+            await asyncio.wait({working, hurry}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            return working.result() if working.done() else otherwise
+        except Exception as error:  # the border: a bug of ours costs this verdict its critique, not the worker
+            log.exception("a step failed in a way it must not", stage="critique", error_type=type(error).__name__)
+            return otherwise
+        finally:
+            working.cancel()
+            hurry.cancel()
+            await asyncio.wait({working, hurry})

@@ -19,6 +19,7 @@ from omniguard.entrypoints.addresses import kafka_settings
 from omniguard.entrypoints.console import errors_as_exit_codes, print_json, untrusted
 from omniguard.entrypoints.uploads import content_event, parts_of
 from omniguard.errors import Misconfigured, OmniGuardError
+from omniguard.observability import configure_logging
 from omniguard.ports import Message
 from omniguard.settings import KafkaSettings
 
@@ -64,6 +65,7 @@ def publish(
 
     Exit status: 0 acknowledged, 1 no broker took it in time, 2 the call or a setting is wrong.
     """
+    configure_logging(level="ERROR", json=False)
     with errors_as_exit_codes():
         settings = kafka_settings(kafka, prefix)
         topic = Topics(settings.topic_prefix).content(lane)

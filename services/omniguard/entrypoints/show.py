@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
@@ -75,7 +75,7 @@ def panel(verdict: VerdictData, critique: CritiqueData | None) -> RenderableType
     if verdict.segments:
         rows.add_row("where", Text("\n").join(_segment(s) for s in verdict.segments))
     for part, reached in verdict.coverage.items():
-        rows.add_row("looked at", _coverage(part, reached))
+        rows.add_row("looked at", _coverage(part, reached, [c.name for c in verdict.categories]))
     if verdict.critique_ref is not None:
         rows.add_row("critique", critique_text(critique))
     rows.add_row("decided by", _origin(verdict))
@@ -100,7 +100,7 @@ def _span(span: SpanData) -> str:
     return f"{kinds} {span.t0:.1f} to {span.t1:.1f} s"
 
 
-def _coverage(part: str, reached: CoverageData) -> Text:
+def _coverage(part: str, reached: CoverageData, every: Sequence[str]) -> Text:
     how_much = []
     if reached.seconds is not None:
         how_much.append(f"{reached.examined or 0:.1f} of {reached.seconds:.1f} s")
@@ -108,17 +108,24 @@ def _coverage(part: str, reached: CoverageData) -> Text:
         how_much.append(f"{reached.frames} frame{'s' if reached.frames > 1 else ''}")
     text = f"{part}: {', '.join(how_much) or 'all'}"
     if reached.not_assessed:
-        text += f"; not assessed: {_by_modality(reached.not_assessed)}"
+        text += f"; not assessed: {_by_modality(reached.not_assessed, every)}"
     return untrusted(text)
 
 
-def _by_modality(pairs: Iterable[str]) -> str:
-    """`image:hate`, `image:privacy` as `image: hate, privacy`."""
-    names: dict[str, list[str]] = {}
+def _by_modality(pairs: Iterable[str], every: Sequence[str]) -> str:
+    """`image:hate`, `image:privacy` as `image: hate, privacy`; where most are missing, what is not: `image: all but test`."""
+    missing: dict[str, list[str]] = {}
     for pair in pairs:
         modality, _, name = pair.partition(":")
-        names.setdefault(modality, []).append(name)
-    return "; ".join(f"{modality}: {', '.join(found)}" for modality, found in names.items())
+        missing.setdefault(modality, []).append(name)
+    return "; ".join(f"{modality}: {_shorter(names, every)}" for modality, names in missing.items())
+
+
+def _shorter(missing: Sequence[str], every: Sequence[str]) -> str:
+    rest = [name for name in every if name not in missing]
+    if len(rest) >= len(missing):
+        return ", ".join(missing)
+    return f"all but {', '.join(rest)}" if rest else "all"
 
 
 def _origin(verdict: VerdictData) -> Text:

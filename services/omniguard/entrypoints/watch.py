@@ -20,6 +20,7 @@ from omniguard.entrypoints import show
 from omniguard.entrypoints.addresses import kafka_settings
 from omniguard.entrypoints.answers import Answer, Answers, Letter
 from omniguard.entrypoints.console import FAILED, errors_as_exit_codes, print_json, untrusted
+from omniguard.observability import configure_logging
 from omniguard.settings import KafkaSettings
 
 watch_app = typer.Typer()
@@ -44,6 +45,7 @@ def watch(
     Exit status: 0 ended by --limit, by --timeout without a limit, or by Ctrl-C; 1 --timeout came before the limit, or no broker
     answers; 2 the call or a setting is wrong.
     """
+    configure_logging(level="ERROR", json=False)
     with errors_as_exit_codes():
         settings = kafka_settings(kafka, prefix)
         seen = Seen(limit, tenant)

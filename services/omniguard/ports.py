@@ -1,4 +1,4 @@
-"""What the stages need from the outside world, on one page. Every port has an in-memory twin in `adapters.memory`."""
+"""What the stages need from the outside world, on one page. Every port has an in-memory twin in `adapters`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from omniguard.domain.content import FetchedPart, Part, Segment
-from omniguard.domain.content import MediaInfo as MediaInfo
+from omniguard.domain.content import FetchedPart, MediaInfo, Part, Segment
 from omniguard.domain.deadline import Deadline
 from omniguard.domain.fetching import FetchRules
 from omniguard.domain.plan import ChunkPlan

@@ -8,10 +8,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from omniguard.domain.content import Modality
-from omniguard.domain.coverage import SHORTFALL_SECONDS, modalities_of
+from omniguard.domain.coverage import modalities_of
 from omniguard.domain.decision import Assurance, Decision, Problem, Status, decide
 from omniguard.domain.policy import Action, Outcome, Policy
-from omniguard.domain.scores import Assessment, ModelInfo, PartCoverage, SegmentScore
+from omniguard.domain.scores import SHORTFALL_SECONDS, Assessment, ModelInfo, PartCoverage, SegmentScore
 from omniguard.domain.spans import MAX_SPANS
 from property.policies import LAWS, NAMES, PROBLEMS, Case, cases, policies
 

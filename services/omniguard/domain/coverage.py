@@ -9,9 +9,6 @@ from omniguard.domain.content import Modality
 from omniguard.domain.policy import Policy
 from omniguard.domain.scores import Assessment, PartCoverage, SegmentScore
 
-SHORTFALL_SECONDS = 0.5
-"""Container lengths are rounded, and a stream may end a little before its container: less than this is not a gap."""
-
 Pair = tuple[Modality, str]
 """A modality and a category name."""
 
@@ -57,7 +54,7 @@ def _examine_part(
     missing = _missing(declared, segments, policy)
     coverage = replace(reached or PartCoverage(), not_assessed=tuple(sorted(f"{m}:{name}" for m, name in missing)))
     required = frozenset((m, name) for m, name in missing if name in policy.required.get(m, ()))
-    return PartFinding(coverage, missing, required, gap=not segments or reached is None or not _complete(reached))
+    return PartFinding(coverage, missing, required, gap=not segments or reached is None or not reached.complete)
 
 
 def _missing(declared: Modality, segments: Sequence[SegmentScore], policy: Policy) -> frozenset[Pair]:
@@ -71,10 +68,3 @@ def _missing(declared: Modality, segments: Sequence[SegmentScore], policy: Polic
         for name in names | policy.required.get(modality, frozenset())
         if name not in assessed.get(modality, ())
     )
-
-
-def _complete(coverage: PartCoverage) -> bool:
-    if coverage.seconds is None:
-        return True
-    # Written so that a NaN reads as incomplete.
-    return coverage.examined is not None and coverage.examined + SHORTFALL_SECONDS >= coverage.seconds

@@ -1,6 +1,6 @@
 """What the guard found: segment scores, and the assessment they merge into.
 
-An assessment is what Redis keeps; `policy.decide` turns it into a decision on every read, so thresholds never go stale.
+An assessment is what Redis keeps; `decision.decide` turns it into a decision on every read, so thresholds never go stale.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 
 JOINT = "joint"
 """Score key of a judgement over more than one modality at once."""
+SHORTFALL_SECONDS = 0.5
+"""Container lengths are rounded, and a stream may end a little before its container: less than this is not a gap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,11 @@ class PartCoverage:
     examined: float | None = None
     frames: int = 0
     not_assessed: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """True if it was examined to its end; a NaN reads as not."""
+        return self.seconds is None or (self.examined is not None and self.examined + SHORTFALL_SECONDS >= self.seconds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import traceback
 from typing import Final, TextIO
 
 import structlog
+from opentelemetry import trace
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from omniguard.errors import OmniGuardError
@@ -20,14 +21,8 @@ FIELDS: Final = frozenset(
     {
         # what structlog and this module write
         "event", "level", "logger", "timestamp", "error", "error_type", "where", "dropped_fields", "trace_id", "span_id",
-        # where a record came from and went to
-        "topic", "partition", "offset", "lane", "group", "target", "topics", "partitions",
-        # what happened
-        "stage", "reason", "status", "outcome", "attempts", "mode", "signal", "state", "kind",
-        # how much and how long
-        "count", "bytes", "seconds", "limit_seconds", "limit", "window", "size", "exit_code", "pid",
-        # which version of what
-        "policy", "policy_epoch", "policy_digest", "model", "engine", "digest", "version", "address", "path", "setting",
+        # what ours say
+        "topic", "group", "lane", "stage", "count", "limit_seconds", "exit_code",
     }
 )  # fmt: skip
 """Every field a log line may have. None of them names a tenant or a content."""
@@ -40,6 +35,14 @@ def only_known_fields(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         del event[name]
     if unknown:
         event["dropped_fields"] = sorted(unknown)
+    return event
+
+
+def trace_ids(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Name the span in force, so that a line is found from its trace and the other way round."""
+    context = trace.get_current_span().get_span_context()
+    if context.is_valid:
+        event["trace_id"], event["span_id"] = trace.format_trace_id(context.trace_id), trace.format_span_id(context.span_id)
     return event
 
 
@@ -64,6 +67,7 @@ _SHARED: Final[tuple[Processor, ...]] = (
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
+    trace_ids,
     safe_exception,
     only_known_fields,
 )

@@ -15,7 +15,9 @@ from typing import Final, Literal
 import prometheus_client
 from prometheus_client import CollectorRegistry, disable_created_metrics, generate_latest
 
+from omniguard.domain.lane import Lane
 from omniguard.errors import Reason
+from omniguard.guard.wire import Mode
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series each, of use to nobody here
 
@@ -48,8 +50,6 @@ Histogram = Literal[
     "omniguard_clock_skew_seconds",
 ]
 
-LANES: Final = ("live", "backfill", "late")
-STAGES: Final = ("parse", "fetch", "probe", "chunk", "judge", "decide", "publish", "critique", "queue", "total")
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _AGE = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600, 3600, 21_600, 86_400)
 # Symmetric: a producer's clock may be ahead (negative) or behind (positive) of the broker's.
@@ -67,7 +67,7 @@ class MetricSpec:
 
 _OUTCOMES = ("final", "indeterminate", "retracted", "deferred", "dead_letter", "cancelled")
 _GUARD_OUTCOMES = ("ok", "unavailable", "failed", "deadline", "unsupported", "cancelled")
-_MODES = ("label", "critique", "capabilities")
+_MODES = tuple(Mode)
 
 COUNTERS: Final[Mapping[Counter, MetricSpec]] = {
     "omniguard_events_started_total": MetricSpec("Events taken into the label window."),
@@ -75,19 +75,17 @@ COUNTERS: Final[Mapping[Counter, MetricSpec]] = {
         "Events that ended, by how; cancelled ones were not acknowledged.", {"outcome": _OUTCOMES}
     ),
     "omniguard_events_deferred_total": MetricSpec(
-        "Records republished to a slower lane, by that lane.", {"target": ("backfill", "late")}
+        "Records republished to a slower lane, by that lane.", {"target": (Lane.BACKFILL, Lane.LATE)}
     ),
-    "omniguard_indeterminate_total": MetricSpec(
-        "Verdicts without an answer, by reason.", {"reason": tuple(r.value for r in Reason)}
-    ),
-    "omniguard_dead_letters_total": MetricSpec("Dead letters, by the stage that gave up.", {"stage": STAGES}),
+    "omniguard_indeterminate_total": MetricSpec("Verdicts without an answer, by reason.", {"reason": tuple(Reason)}),
+    "omniguard_dead_letters_total": MetricSpec("Dead letters, by the stage that gave up.", {"stage": ("parse", "judge")}),
     "omniguard_critiques_total": MetricSpec(
         "Critiques asked for, by outcome; all but written are announced with their reason.",
         {"outcome": ("written", "timeout", "shed", "unavailable")},
     ),
     "omniguard_cache_lookups_total": MetricSpec(
-        "Look-ups, by what was looked for and what came back; waited means another worker's answer was awaited.",
-        {"kind": ("content", "claimed", "segment"), "result": ("hit", "miss", "waited", "unavailable")},
+        "Look-ups of kept work: an upload by the bytes read or by the sha256 its event claims, or the memo of one segment.",
+        {"kind": ("content", "claimed", "segment"), "result": ("hit", "miss")},
     ),
     "omniguard_guard_requests_total": MetricSpec(
         "Requests to the guard model after all retries.", {"mode": _MODES, "outcome": _GUARD_OUTCOMES}
@@ -114,9 +112,13 @@ GAUGES: Final[Mapping[Gauge, MetricSpec]] = {
 }
 HISTOGRAMS: Final[Mapping[Histogram, MetricSpec]] = {
     "omniguard_verdict_age_seconds": MetricSpec(
-        "From the broker's timestamp of an event to its acknowledged verdict.", {"lane": LANES}, _AGE
+        "From the broker's timestamp of an event to its acknowledged verdict.", {"lane": tuple(Lane)}, _AGE
     ),
-    "omniguard_stage_duration_seconds": MetricSpec("Time an event spent in a stage.", {"stage": STAGES}, _FAST),
+    "omniguard_stage_duration_seconds": MetricSpec(
+        "Time an event spent in a stage; publish: one record, until the broker has it.",
+        {"stage": ("fetch", "chunk", "judge", "publish")},
+        _FAST,
+    ),
     "omniguard_guard_duration_seconds": MetricSpec("One request to the guard, retries included.", {"mode": _MODES}, _FAST),
     "omniguard_clock_skew_seconds": MetricSpec(
         "Broker timestamp minus the event's own time; negative where the producer's clock is ahead.", {}, _SKEW

@@ -11,7 +11,6 @@ from typing import Final, Literal, TypedDict, Unpack, cast, get_args
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.propagators.textmap import Getter, Setter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -24,7 +23,6 @@ Span = Literal[
     "omniguard.chunk",
     "omniguard.judge",
     "omniguard.guard",
-    "omniguard.decide",
     "omniguard.publish",
     "omniguard.critique",
 ]
@@ -32,7 +30,7 @@ SPANS: Final[tuple[Span, ...]] = get_args(Span)
 
 
 class SpanAttributes(TypedDict, total=False):
-    """Every attribute a span may have: closed sets, numbers and digests, never content, tenant or content id."""
+    """Every attribute a span may have: closed sets and numbers, never content, tenant or content id."""
 
     topic: str
     partition: int
@@ -40,14 +38,7 @@ class SpanAttributes(TypedDict, total=False):
     lane: str
     stage: str
     mode: str
-    modality: str
-    outcome: str
-    reason: str
-    segments: int
-    bytes: int
     attempts: int
-    cache: str
-    model_digest: str
 
 
 _SEMANTIC: Final = {
@@ -82,7 +73,7 @@ class _Tracing:
 
 
 def configure_tracing(
-    endpoint: str | None, *, service: str = "omniguard", instance: str = "", exporter: SpanExporter | None = None
+    endpoint: str | None, *, service: str = "omniguard", exporter: SpanExporter | None = None
 ) -> Callable[[], None]:
     """Export spans by OTLP/HTTP to `endpoint` (the full URL, `…/v1/traces`); None records nothing.
 
@@ -91,11 +82,17 @@ def configure_tracing(
     if endpoint is None and exporter is None:
         _Tracing.tracer = trace.NoOpTracer()
         return lambda: None
-    provider = TracerProvider(resource=Resource.create({"service.name": service, "service.instance.id": instance}))
-    processor = SimpleSpanProcessor(exporter) if exporter else BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint))
+    provider = TracerProvider(resource=Resource.create({"service.name": service}))
+    processor = SimpleSpanProcessor(exporter) if exporter else BatchSpanProcessor(_otlp(endpoint))
     provider.add_span_processor(processor)
     _Tracing.tracer = provider.get_tracer("omniguard")
     return provider.shutdown
+
+
+def _otlp(endpoint: str | None) -> SpanExporter:
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # slow to import, and often not wanted
+
+    return OTLPSpanExporter(endpoint=endpoint)
 
 
 @contextmanager

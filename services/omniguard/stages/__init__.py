@@ -1,1 +1,1 @@
-"""The steps of the pipeline: ingest, chunk, judge, decide, publish. One class a file, one verb a class."""
+"""The steps of the pipeline, ingest, chunk, judge, decide and publish, and what composes them. One class a file."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 
-from omniguard.domain.content import FetchedPart, Modality, Segment
+from omniguard.domain.content import FetchedPart, MediaInfo, Modality, Segment
 from omniguard.domain.deadline import Deadline
 from omniguard.domain.decision import Problem
 from omniguard.domain.plan import ChunkPlan
@@ -13,7 +14,7 @@ from omniguard.errors import BadContent, Retryable
 from omniguard.guard.wire import Capabilities
 from omniguard.media.spans import SHORTEST_TAIL
 from omniguard.media.text import text_segments
-from omniguard.ports import Decoder, MediaInfo
+from omniguard.ports import Decoder
 from omniguard.stages.findings import Findings
 
 
@@ -67,16 +68,14 @@ class Chunk:
 def plan_for(capabilities: Capabilities, base: ChunkPlan) -> ChunkPlan:
     """The operator's plan, brought inside what the engine takes in one request."""
     window = min(base.window_seconds, capabilities.max_audio_seconds - SHORTEST_TAIL)
-    return ChunkPlan(
+    return replace(
+        base,
         text_window=min(base.text_window, capabilities.max_text_chars),
         text_overlap=min(base.text_overlap, capabilities.max_text_chars // 4),
         window_seconds=window,
         overlap_seconds=min(base.overlap_seconds, window / 2),
-        fps=base.fps,
         max_frames=min(base.max_frames, capabilities.max_frames),
         max_pixels=min(base.max_pixels, capabilities.max_pixels),
         grid=capabilities.grid,
-        jpeg_quality=base.jpeg_quality,
         sample_rate=capabilities.sample_rate,
-        decoder=base.decoder,
     )

@@ -10,8 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from omniguard.domain.cache_keys import assessment_key
-from omniguard.domain.content import FetchedPart, Part, Segment, Upload
-from omniguard.domain.coverage import SHORTFALL_SECONDS
+from omniguard.domain.content import FetchedPart, MediaInfo, Part, Segment, Upload
 from omniguard.domain.deadline import Deadline
 from omniguard.domain.plan import ChunkPlan
 from omniguard.domain.policy import Policy
@@ -19,7 +18,7 @@ from omniguard.domain.scores import Assessment, ModelInfo
 from omniguard.domain.tenant import Tenant
 from omniguard.guard.wire import MODEL, WireCategory
 from omniguard.observability import METRICS, span, traceparent
-from omniguard.ports import AssessmentStore, Clock, MediaInfo
+from omniguard.ports import AssessmentStore, Clock
 from omniguard.stages.chunk import Chunk, plan_for
 from omniguard.stages.findings import Findings
 from omniguard.stages.ingest import Ingest
@@ -121,7 +120,7 @@ class Examine:
     async def keep(self, exam: Examination, task: Task) -> None:
         """Put the assessment into the cache, unless something is missing from it."""
         assessment = exam.assessment
-        if exam.key is None or exam.findings.problems or not _complete(assessment):
+        if exam.key is None or exam.findings.problems or not all(c.complete for c in assessment.coverage.values()):
             return
         names = {part.id: str(i) for i, part in enumerate(task.upload.parts)}
         await self._store.put(exam.key, assessment.renamed(names), content=task.upload.identity.key)
@@ -222,14 +221,12 @@ def _inline_sha256(part: Part) -> str:
     return hashlib.sha256(part.data if part.data is not None else (part.text or "").encode()).hexdigest()
 
 
-def _complete(assessment: Assessment) -> bool:
-    return all(c.seconds is None or (c.examined or 0.0) >= c.seconds - SHORTFALL_SECONDS for c in assessment.coverage.values())
-
-
 @contextmanager
 def _timed(exam: Examination, name: str, clock: Clock) -> Iterator[None]:
     start = clock.monotonic()
     try:
         yield
     finally:
-        exam.timings_ms[name] = round((clock.monotonic() - start) * 1000)
+        seconds = clock.monotonic() - start
+        exam.timings_ms[name] = round(seconds * 1000)
+        METRICS.observe("omniguard_stage_duration_seconds", seconds, stage=name)

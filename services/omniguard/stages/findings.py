@@ -5,10 +5,9 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 
-from omniguard.domain.content import Modality, Segment
+from omniguard.domain.content import MediaInfo, Modality, Segment
 from omniguard.domain.decision import DECIDING, Problem
 from omniguard.domain.scores import Assessment, ModelInfo, PartCoverage, SegmentScore, merge_segments
-from omniguard.ports import MediaInfo
 
 
 class Findings:

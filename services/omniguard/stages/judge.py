@@ -19,6 +19,7 @@ from omniguard.domain.reason import Reason
 from omniguard.domain.scores import JOINT, Evidence, ModelInfo, SegmentScore
 from omniguard.errors import BadContent, Retryable
 from omniguard.guard.wire import GuardRequest, Mode, WireCategory, WirePart, WireTurn
+from omniguard.observability import METRICS
 from omniguard.ports import AssessmentStore, Clock, GuardModel, Label
 from omniguard.stages.findings import Findings
 
@@ -81,6 +82,7 @@ class Judge:
         told = digest((brief.prompt_digest, brief.floor, [(turn.role, turn.text) for turn in brief.context]))
         key = segment_key(brief.tenant, segment_digest(segment, digest(brief.text)), told, brief.model.digest, brief.plan_digest)
         memo = await self._store.recall(key)
+        METRICS.count("omniguard_cache_lookups_total", kind="segment", result="miss" if memo is None else "hit")
         if memo is not None:
             return replace(memo, part=segment.part, index=segment.index)
         score = await self._attribute(segment, brief, findings)

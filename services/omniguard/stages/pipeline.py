@@ -57,7 +57,15 @@ class Pipeline:
         """Return when the event is done; see `stages.window.Handler`."""
         METRICS.count("omniguard_events_started_total")
         try:
-            with span("omniguard.event", parent=extract_context(record.headers), lane=self.lane.value, attempts=slot.attempts):
+            with span(
+                "omniguard.event",
+                parent=extract_context(record.headers),
+                topic=record.partition.topic,
+                partition=record.partition.number,
+                offset=record.offset,
+                lane=self.lane.value,
+                attempts=slot.attempts,
+            ):
                 outcome = await self._carry(record, slot)
         except (asyncio.CancelledError, Misconfigured):
             # Given back in an orderly way: not the event's fault. A bug, like a kill, leaves the start counted.

@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from omniguard.errors import BadContent, Reason
-from omniguard.observability import configure_logging
+from omniguard.observability import configure_logging, extract_context, span
 
 SECRET = "what the user wrote"
 Lines = Callable[[], list[dict[str, Any]]]
@@ -30,10 +30,20 @@ def lines() -> Iterator[Lines]:
 
 
 def test_a_line_is_json_with_the_known_fields(lines: Lines) -> None:
-    structlog.get_logger("omniguard.stages").info("event finished", stage="judge", offset=17)
+    structlog.get_logger("omniguard.stages").info("event finished", stage="judge", count=17)
     (line,) = lines()
     assert line.pop("timestamp")
-    assert line == {"event": "event finished", "level": "info", "logger": "omniguard.stages", "stage": "judge", "offset": 17}
+    assert line == {"event": "event finished", "level": "info", "logger": "omniguard.stages", "stage": "judge", "count": 17}
+
+
+def test_a_line_names_the_span_it_was_written_in(lines: Lines) -> None:
+    parent = extract_context({"traceparent": b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"})
+    with span("omniguard.event", parent=parent):
+        structlog.get_logger("omniguard").info("inside")
+    structlog.get_logger("omniguard").info("outside")
+    inside, outside = lines()
+    assert (inside["trace_id"], inside["span_id"]) == ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
+    assert "trace_id" not in outside
 
 
 def test_other_fields_are_dropped_by_name(lines: Lines) -> None:

@@ -42,7 +42,7 @@ def test_a_malformed_context_is_none(found: bytes) -> None:
 def test_spans_nest_and_carry_closed_attributes(exported: InMemorySpanExporter) -> None:
     parent = extract_context({"traceparent": PARENT})
     outer = span("omniguard.event", parent=parent, topic="content-events", partition=2, offset=17)
-    with outer, span("omniguard.judge", stage="judge", segments=3):
+    with outer, span("omniguard.judge", stage="judge", attempts=3):
         inner = traceparent()
     judge, event = exported.get_finished_spans()
     assert inner is not None
@@ -54,7 +54,7 @@ def test_spans_nest_and_carry_closed_attributes(exported: InMemorySpanExporter) 
         "messaging.destination.partition.id": 2,
         "messaging.kafka.offset": 17,
     }
-    assert dict(judge.attributes or {}) == {"omniguard.stage": "judge", "omniguard.segments": 3}
+    assert dict(judge.attributes or {}) == {"omniguard.stage": "judge", "omniguard.attempts": 3}
 
 
 def test_a_failure_leaves_its_type_alone(exported: InMemorySpanExporter) -> None:

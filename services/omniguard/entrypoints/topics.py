@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 import orjson
 import typer
+from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from omniguard.adapters.kafka_client import client_options
 from omniguard.adapters.topics_admin import Difference, TopicsAdmin
@@ -32,10 +33,19 @@ def list_topics(prefix: Prefix = None, as_json: Json = False) -> None:
     if as_json:
         _print_json([_row(t) for t in topics.all])
         return
-    table = Table("topic", "key", "partitions", "retention", "largest record", "read by", "written by")
+    caption = "Keys: tenant|content_id; of dead letters as received. --json shows sizes, and what each topic is for."
+    table = Table(
+        Column("topic", no_wrap=True),
+        "parts",
+        "kept",
+        "read by",
+        "written by",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        caption=caption,
+    )
     for t in topics.all:
-        size, days = f"{t.max_message_bytes // 1024} KiB", f"{t.retention_ms // DAY_MS} days"
-        table.add_row(t.name, t.key, str(t.partitions), days, size, _names(t.readers), _names(t.writers))
+        table.add_row(t.name, str(t.partitions), f"{t.retention_ms // DAY_MS} days", _names(t.readers), _names(t.writers))
     Console().print(table)
 
 

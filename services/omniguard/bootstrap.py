@@ -72,7 +72,7 @@ async def service(
         Misconfigured: a policy or tenants file is wrong, or a folder cannot be written.
 
     """
-    clock, lane = SystemClock(), Lane(settings.worker.lane)
+    clock, lane = SystemClock(), settings.worker.lane
     topics = Topics(settings.kafka.topic_prefix)
     tenants = load_tenants(settings.policy.tenants, settings.policy.roots)
     async with AsyncExitStack() as stack:
@@ -136,11 +136,11 @@ async def _guard(settings: Settings) -> AsyncIterator[TritonGuard]:
 async def _store(settings: Settings) -> AsyncIterator[AssessmentStore]:
     redis = settings.redis
     if redis.url is None:
-        yield MemoryAssessmentStore(attempts=AttemptFiles(settings.worker.state_folder, redis.attempts_ttl))
+        yield MemoryAssessmentStore(attempts=AttemptFiles(settings.worker.state_folder, _count_store_error, redis.attempts_ttl))
         return
     times = StoreSettings(ttl=redis.assessment_ttl, jitter=redis.ttl_jitter, attempts_ttl=int(redis.attempts_ttl))
     store = RedisAssessmentStore.at(
-        redis.url.get_secret_value(), state=settings.worker.state_folder, on_error=_count_redis_error, settings=times
+        redis.url.get_secret_value(), state=settings.worker.state_folder, on_error=_count_store_error, settings=times
     )
     try:
         yield store
@@ -159,7 +159,7 @@ async def kafka_publisher(settings: Settings) -> AsyncIterator[KafkaPublisher]:
         await publisher.stop()
 
 
-def _count_redis_error(kind: str) -> None:
+def _count_store_error(kind: str) -> None:
     METRICS.count("omniguard_redis_errors_total", kind=kind)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -64,6 +65,8 @@ def _values(annotation: Any) -> str:
     if get_origin(annotation) in (tuple, dict):
         return {tuple: "list, by commas", dict: "JSON object"}[get_origin(annotation)]
     plain = arguments[0] if arguments else annotation
+    if issubclass(plain, Enum):
+        return ", ".join(f"`{member.value}`" for member in plain)
     return {str: "text", int: "whole number", float: "number", bool: "`true`, `false`", Path: "path", SecretStr: "secret"}[plain]
 
 

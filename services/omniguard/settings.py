@@ -13,11 +13,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
+from omniguard.domain.lane import Lane
 from omniguard.errors import Misconfigured
 
 PREFIX = "OMNIGUARD_"
 _SCRATCH = Path("/tmp/omniguard")  # noqa: S108  a default for one machine; the chart mounts a volume of its own
-Lane = Literal["live", "backfill", "late"]
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
@@ -92,13 +92,13 @@ class KafkaSettings(Group):
 
 
 class RedisSettings(Group):
-    """The store of assessments; without a URL nothing is kept and every look-up is a miss."""
+    """The store of assessments; without a URL each worker keeps its own, in memory, until it ends."""
 
     url: SecretStr | None = Field(default=None, description="redis://, rediss:// or unix://; may hold a password.")
     url_file: Path | None = Field(default=None, description="File that holds the URL.")
     assessment_ttl: Seconds = Field(default=7 * 86_400, description="Seconds an assessment, or the memo of a segment, is kept.")
     attempts_ttl: Seconds = Field(default=86_400, description="Seconds a count of started attempts is kept.")
-    ttl_jitter: float = Field(default=0.1, description="Share by which a TTL may be shorter, at random.", ge=0, lt=1)
+    ttl_jitter: float = Field(default=0.1, description="Share by which a TTL is longer or shorter, at random.", ge=0, lt=1)
 
 
 class TritonSettings(Group):
@@ -124,7 +124,7 @@ class TritonSettings(Group):
 class WorkerSettings(Group):
     """One worker process."""
 
-    lane: Lane = Field(default="live", description="Which lane's topic it consumes.")
+    lane: Lane = Field(default=Lane.LIVE, description="Which lane's topic it consumes.")
     window_events: Count = Field(default=32, description="Events examined at once.")
     window_bytes: Count = Field(default=256 * 1024 * 1024, description="Bytes of media held at once.")
     critique_window: Count = Field(default=256, description="Critiques that may wait to be written; more are shed.")
@@ -138,7 +138,7 @@ class WorkerSettings(Group):
     heavy_seconds: Seconds = Field(default=600, description="Media longer than this goes to a slower lane.")
     late_max_age: Seconds = Field(default=86_400, description="Age in seconds at which the late lane gives up asking again.")
     media_folder: Path = Field(default=_SCRATCH / "media", description="Where fetched media lie while examined.")
-    state_folder: Path = Field(default=_SCRATCH / "state", description="Where counts of attempts lie while Redis is away.")
+    state_folder: Path = Field(default=_SCRATCH / "state", description="Where starts of events are counted, beside Redis.")
     decode_processes: Count = Field(default=2, description="Processes that decode media.")
     fetch_concurrency: Count = Field(default=16, description="Parts fetched at once.")
     judge_concurrency: Count = Field(default=16, description="Requests to the guard at once.")
@@ -148,7 +148,7 @@ class WorkerSettings(Group):
     @property
     def event_time_limit(self) -> float | None:
         """Seconds an event of this lane may take; None on the late lane."""
-        return {"live": self.live_seconds, "backfill": self.backfill_seconds, "late": None}[self.lane]
+        return {Lane.LIVE: self.live_seconds, Lane.BACKFILL: self.backfill_seconds, Lane.LATE: None}[self.lane]
 
 
 class S3Keys(Group):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from omniguard.domain.cache_keys import digest
@@ -14,10 +15,11 @@ class AttemptFiles:
     """Counts starts of records in a folder that the processes of one machine or pod share.
 
     A start appends a byte, and the size is the count: appends of several processes never overwrite each other. What the page
-    cache holds survives the process, so nothing is synced. Both operations raise OSError where the folder cannot be written.
+    cache holds survives the process, so nothing is synced. A folder that can no longer be written (a full disk) loses counts, not
+    events: each failure is one call of `on_error` with `state`.
     """
 
-    def __init__(self, folder: Path, ttl: float = 86_400) -> None:
+    def __init__(self, folder: Path, on_error: Callable[[str], None], ttl: float = 86_400) -> None:
         """Make the folder, and drop counts that nobody touched for `ttl` seconds.
 
         Raises:
@@ -25,6 +27,7 @@ class AttemptFiles:
 
         """
         self._folder = folder
+        self._on_error = on_error
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._sweep(time.time() - ttl)
@@ -34,17 +37,21 @@ class AttemptFiles:
             raise Misconfigured(f"the state folder {folder} cannot be written; give another one")
 
     def add(self, record: str) -> int:
-        """Count a start; return how many, this one included."""
-        descriptor = os.open(self._path(record), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Count a start; return how many, this one included; 1 where it cannot be counted."""
         try:
-            os.write(descriptor, b".")
-            return os.fstat(descriptor).st_size
-        finally:
-            os.close(descriptor)
+            with self._path(record).open("ab", buffering=0) as file:
+                file.write(b".")
+                return os.fstat(file.fileno()).st_size
+        except OSError:
+            self._on_error("state")
+            return 1
 
     def drop(self, record: str) -> None:
         """Forget a record; an unknown one is fine."""
-        self._path(record).unlink(missing_ok=True)
+        try:
+            self._path(record).unlink(missing_ok=True)
+        except OSError:
+            self._on_error("state")
 
     def _path(self, record: str) -> Path:
         return self._folder / f"{digest(record)[:32]}.attempts"

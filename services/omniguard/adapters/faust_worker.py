@@ -48,14 +48,14 @@ class Consuming:
     state_folder: Path
 
 
-class _Boot(BootStrategy):  # type: ignore[misc]
+class _Boot(BootStrategy):
     """No web server (Faust's listens on every address), no producer (the publisher is our own)."""
 
     enable_web = False
     enable_kafka_producer = False
 
 
-class GuardApp(faust.App):  # type: ignore[misc]
+class GuardApp(faust.App):
     """A Faust app whose wait on revoke and stop is the window's bounded drain."""
 
     BootStrategy = _Boot

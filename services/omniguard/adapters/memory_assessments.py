@@ -24,7 +24,7 @@ class MemoryAssessmentStore:
         monotonic: Callable[[], float] = time.monotonic,
         attempts: AttemptFiles | None = None,
     ) -> None:
-        """Start empty. With `attempts`, starts are counted in files: an event that kills its worker needs a count that survives."""
+        """Start empty. With `attempts` starts are counted in files, so that the count survives an event that kills its worker."""
         self._files = attempts
         self._assessments: Lru[Assessment] = Lru(size, ttl, monotonic)
         self._segments: Lru[SegmentScore] = Lru(size, ttl, monotonic)

@@ -1,4 +1,4 @@
-"""Assessments, memos, single flights and attempts in Redis or Valkey, alone, under Sentinel or as a cluster."""
+"""Assessments, memos, single flights and attempts in Redis or Valkey, one server or a cluster."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class RedisAssessmentStore:
         self._link = RedisLink(client, on_error, monotonic=monotonic)
         self._on_error = on_error
         self._monotonic = monotonic
-        self._files = AttemptFiles(state, self._settings.attempts_ttl)
+        self._files = AttemptFiles(state, on_error, self._settings.attempts_ttl)
         self._local: Lru[Assessment] = Lru(self._settings.local_size, self._settings.local_ttl, monotonic)
 
     @classmethod
@@ -139,20 +139,12 @@ class RedisAssessmentStore:
 
     async def attempt(self, record: str) -> int:
         """Count a start in Redis and in the state folder; the larger count holds."""
-        try:
-            here = self._files.add(record)
-        except OSError:
-            self._on_error("state")
-            here = 1
-        ttl = self._settings.attempts_ttl
+        here, ttl = self._files.add(record), self._settings.attempts_ttl
         return max(here, await self._link.run(lambda redis: redis.eval(_COUNT, 1, attempts_key(record), ttl), 0))
 
     async def settle(self, record: str) -> None:
         """Forget the count."""
-        try:
-            self._files.drop(record)
-        except OSError:
-            self._on_error("state")
+        self._files.drop(record)
         await self._link.run(lambda redis: redis.unlink(attempts_key(record)), None)
 
     async def _read(self, key: str, kind: TypeAdapter[T]) -> T | None:

@@ -10,7 +10,8 @@ from pydantic import Field
 from omniguard.contracts import cloudevents, fields
 from omniguard.contracts.fields import Contract
 from omniguard.contracts.verdict import SOURCE
-from omniguard.domain.verdict import CritiqueRecord
+from omniguard.domain.scores import Critique
+from omniguard.domain.verdict import CritiqueRecord, NoCritique
 from omniguard.ports import Message
 
 TYPE = "omniguard.critique.v1"
@@ -35,7 +36,7 @@ class CritiqueData(Contract):
     policy_epoch: int
     revision: int
     text: Annotated[str, Field(max_length=MAX_TEXT)] | None
-    none: Literal["timeout", "shed", "unavailable"] | None
+    none: NoCritique | None
     segments: tuple[CritiqueSegment, ...] = ()
     language: str | None = None
     tokens: int = 0
@@ -60,8 +61,8 @@ def encode(
     record: CritiqueRecord, topic: str, *, mode: cloudevents.Mode = "structured", headers: Mapping[str, bytes] | None = None
 ) -> Message:
     """The record to publish. `headers` (trace context) travel with it."""
-    verdict, critique = record.verdict, record.critique
-    identity = verdict.identity
+    verdict, identity = record.verdict, record.verdict.identity
+    critique = record.written if isinstance(record.written, Critique) else None
     data = CritiqueData(
         tenant=identity.tenant,
         content_id=identity.content_id,
@@ -70,7 +71,7 @@ def encode(
         policy_epoch=verdict.policy_epoch,
         revision=verdict.number,
         text=critique.text[:MAX_TEXT] if critique else None,
-        none=_reason(record),
+        none=record.written if isinstance(record.written, NoCritique) else None,
         segments=tuple(CritiqueSegment(part=part, index=index) for part, index in critique.segments) if critique else (),
         language=critique.language if critique else None,
         tokens=critique.tokens if critique else 0,
@@ -98,9 +99,3 @@ def decode(value: bytes | None, headers: Mapping[str, bytes]) -> CritiqueData:
 
     """
     return cloudevents.decode(value, headers, TYPE, CritiqueData)
-
-
-def _reason(record: CritiqueRecord) -> Literal["timeout", "shed", "unavailable"] | None:
-    if record.critique is not None:
-        return None
-    return record.none if record.none in ("timeout", "shed") else "unavailable"  # type: ignore[return-value]

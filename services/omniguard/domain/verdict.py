@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from enum import StrEnum
 
 from omniguard.domain.content import Cause, Identity
 from omniguard.domain.decision import Decision, Status
@@ -43,23 +44,26 @@ class Verdict:
         return replace(self, critique_ref=self.id)
 
 
-def rank_of(status: Status) -> int:
-    """The rank of a verdict that ends an event."""
-    return {Status.FINAL: FINAL, Status.INDETERMINATE: INDETERMINATE, Status.RETRACTED: RETRACTED}[status]
-
-
 def number_of(request: int, status: Status) -> int:
     """The revision of a verdict that ends an event."""
-    return revision(request, rank_of(status))
+    rank = {Status.FINAL: FINAL, Status.INDETERMINATE: INDETERMINATE, Status.RETRACTED: RETRACTED}[status]
+    return revision(request, rank)
+
+
+class NoCritique(StrEnum):
+    """Why a promised critique was not written."""
+
+    TIMEOUT = "timeout"
+    SHED = "shed"
+    UNAVAILABLE = "unavailable"
 
 
 @dataclass(frozen=True, slots=True)
 class CritiqueRecord:
-    """What follows a verdict with a `critique_ref`: the critique, or why there is none (`timeout`, `shed`, `unavailable`)."""
+    """What follows a verdict with a `critique_ref`: the critique, or why there is none."""
 
     verdict: Verdict
-    critique: Critique | None
-    none: str | None
+    written: Critique | NoCritique
     time: datetime
 
 

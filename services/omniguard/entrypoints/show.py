@@ -13,11 +13,16 @@ from omniguard.contracts.critique import CritiqueData
 from omniguard.contracts.verdict import CategoryData, CoverageData, SpanData, VerdictData
 from omniguard.domain.decision import Assurance, Status
 from omniguard.domain.policy import Action
+from omniguard.domain.verdict import NoCritique
 from omniguard.entrypoints.console import untrusted
 
 STYLES = {Action.ALLOW: "green", Action.REVIEW: "yellow", Action.BLOCK: "red"}
 _INDETERMINATE = "magenta"
-_NO_CRITIQUE = {"timeout": "it was not written in time", "shed": "too many waited", "unavailable": "it could not be written"}
+_NO_CRITIQUE = {
+    NoCritique.TIMEOUT: "it was not written in time",
+    NoCritique.SHED: "too many waited",
+    NoCritique.UNAVAILABLE: "it could not be written",
+}
 
 
 def answer(verdict: VerdictData) -> Text:
@@ -58,7 +63,7 @@ def critique_text(critique: CritiqueData | None) -> Text:
     if critique is None:
         return Text("")
     if critique.text is None:
-        return Text(f"no critique: {_NO_CRITIQUE[critique.none or 'unavailable']}", style="dim")
+        return Text(f"no critique: {_NO_CRITIQUE[critique.none or NoCritique.UNAVAILABLE]}", style="dim")
     return untrusted(critique.text)
 
 
@@ -75,11 +80,14 @@ def panel(verdict: VerdictData, critique: CritiqueData | None) -> RenderableType
     if verdict.segments:
         rows.add_row("where", Text("\n").join(_segment(s) for s in verdict.segments))
     for part, reached in verdict.coverage.items():
-        rows.add_row("looked at", _coverage(part, reached, [c.name for c in verdict.categories]))
+        rows.add_row(
+            "looked at", _coverage(part, reached, [c.name for c in verdict.categories], judged=verdict.model is not None)
+        )
     if verdict.critique_ref is not None:
         rows.add_row("critique", critique_text(critique))
     rows.add_row("decided by", _origin(verdict))
-    title = Text.assemble("unsafe ", f"{verdict.unsafe:.2f}", "  ", answer(verdict))
+    score = f"unsafe {verdict.unsafe:.2f}  " if verdict.model is not None else ""
+    title = Text.assemble(score, answer(verdict))
     return Panel(Group(rows), title=title, title_align="left", border_style=STYLES[verdict.action])
 
 
@@ -100,14 +108,14 @@ def _span(span: SpanData) -> str:
     return f"{kinds} {span.t0:.1f} to {span.t1:.1f} s"
 
 
-def _coverage(part: str, reached: CoverageData, every: Sequence[str]) -> Text:
+def _coverage(part: str, reached: CoverageData, every: Sequence[str], *, judged: bool) -> Text:
     how_much = []
     if reached.seconds is not None:
         how_much.append(f"{reached.examined or 0:.1f} of {reached.seconds:.1f} s")
     if reached.frames:
         how_much.append(f"{reached.frames} frame{'s' if reached.frames > 1 else ''}")
-    text = f"{part}: {', '.join(how_much) or 'all'}"
-    if reached.not_assessed:
+    text = f"{part}: {', '.join(how_much) or ('all' if judged else 'nothing')}"
+    if judged and reached.not_assessed:
         text += f"; not assessed: {_by_modality(reached.not_assessed, every)}"
     return untrusted(text)
 

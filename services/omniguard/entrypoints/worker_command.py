@@ -9,11 +9,12 @@ from typing import Annotated
 import structlog
 import typer
 
+from omniguard.domain.lane import Lane
 from omniguard.entrypoints.console import FAILED, errors_as_exit_codes
 from omniguard.entrypoints.worker import run
 from omniguard.errors import OmniGuardError
 from omniguard.observability import configure_logging
-from omniguard.settings import Lane, load_settings
+from omniguard.settings import load_settings
 
 worker_app = typer.Typer()
 log = structlog.get_logger("omniguard.worker")

@@ -16,6 +16,7 @@ import prometheus_client
 from prometheus_client import CollectorRegistry, disable_created_metrics, generate_latest
 
 from omniguard.domain.lane import Lane
+from omniguard.domain.verdict import NoCritique
 from omniguard.errors import Reason
 from omniguard.guard.wire import Mode
 
@@ -81,7 +82,7 @@ COUNTERS: Final[Mapping[Counter, MetricSpec]] = {
     "omniguard_dead_letters_total": MetricSpec("Dead letters, by the stage that gave up.", {"stage": ("parse", "judge")}),
     "omniguard_critiques_total": MetricSpec(
         "Critiques asked for, by outcome; all but written are announced with their reason.",
-        {"outcome": ("written", "timeout", "shed", "unavailable")},
+        {"outcome": ("written", *NoCritique)},
     ),
     "omniguard_cache_lookups_total": MetricSpec(
         "Look-ups of kept work: an upload by the bytes read or by the sha256 its event claims, or the memo of one segment.",

@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from enum import StrEnum
 
 from omniguard.domain.content import Modality, Segment, Turn
 from omniguard.domain.decision import Decision
 from omniguard.domain.reason import Reason
 from omniguard.domain.scores import Critique
 from omniguard.domain.taxonomy import UNCATEGORIZED
+from omniguard.domain.verdict import NoCritique
 from omniguard.errors import BadContent, Retryable
 from omniguard.guard.wire import GuardRequest, Mode, Priority, WireCategory, WirePart, WireTurn
 from omniguard.ports import GuardModel
 from omniguard.stages.judge import wire_parts
-
-
-class NoCritique(StrEnum):
-    """Why a promised critique was not written."""
-
-    TIMEOUT = "timeout"
-    SHED = "shed"
-    UNAVAILABLE = "unavailable"
 
 
 class Critic:

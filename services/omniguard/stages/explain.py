@@ -12,10 +12,10 @@ import structlog
 from omniguard.domain.content import Segment
 from omniguard.domain.decision import Status
 from omniguard.domain.scores import Critique
-from omniguard.domain.verdict import CritiqueRecord, Verdict, number_of
+from omniguard.domain.verdict import CritiqueRecord, NoCritique, Verdict, number_of
 from omniguard.observability import METRICS, span, traceparent
 from omniguard.ports import Clock
-from omniguard.stages.critic import Critic, NoCritique
+from omniguard.stages.critic import Critic
 from omniguard.stages.examine import Examination, Examine, Task, wire_categories
 from omniguard.stages.publish import Publish
 from omniguard.stages.window import Slot
@@ -80,10 +80,8 @@ class Explain:
         return written
 
     async def _publish(self, verdict: Verdict, written: Critique | NoCritique) -> None:
-        critique = written if isinstance(written, Critique) else None
-        none = written.value if isinstance(written, NoCritique) else None
-        METRICS.count("omniguard_critiques_total", outcome=none or "written")
-        await self.publish.critique(CritiqueRecord(verdict, critique, none, self.clock.now()))
+        METRICS.count("omniguard_critiques_total", outcome=written if isinstance(written, NoCritique) else "written")
+        await self.publish.critique(CritiqueRecord(verdict, written, self.clock.now()))
 
     async def _or(self, slot: Slot, work: Coroutine[None, None, T], otherwise: T, *, limit: float | None = None) -> T:
         """The work's result; `otherwise` where the slot must hurry, `limit` seconds are over, or the work fails."""

@@ -11,30 +11,31 @@ from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Where a command lies (`module:attribute`, a Typer app), and the extra of the distribution that it needs."""
+    """Where a command lies (`module:attribute`, a Typer app), the extra that it needs, and what `omniguard --help` says of it."""
 
     place: str
     extra: str
+    summary: str
 
 
 COMMANDS = {
-    "demo": Command("omniguard.entrypoints.demo:demo_app", "dev"),
-    "worker": Command("omniguard.entrypoints.worker_command:worker_app", "worker"),
-    "publish": Command("omniguard.entrypoints.publish:publish_app", "worker"),
-    "watch": Command("omniguard.entrypoints.watch:watch_app", "worker"),
-    "moderate": Command("omniguard.entrypoints.moderate:moderate_app", "worker"),
-    "policy": Command("omniguard.entrypoints.policy:policy_app", "worker"),
-    "settings": Command("omniguard.entrypoints.settings_command:settings_app", "worker"),
-    "topics": Command("omniguard.entrypoints.topics:topics_app", "worker"),
-    "contract": Command("omniguard.entrypoints.contract:contract_app", "worker"),
-    "dev": Command("omniguard.entrypoints.dev:dev_app", "dev"),
-    "eval": Command("omniguard.entrypoints.evaluate:evaluate_app", "lite"),
-    "assets": Command("omniguard.entrypoints.assets:assets_app", "lite"),
+    "demo": Command("omniguard.entrypoints.demo:demo_app", "dev", "Run everything here and judge sample uploads."),
+    "worker": Command("omniguard.entrypoints.worker_command:worker_app", "worker", "Consume a lane until told to stop."),
+    "publish": Command("omniguard.entrypoints.publish:publish_app", "worker", "Publish one upload to Kafka."),
+    "watch": Command("omniguard.entrypoints.watch:watch_app", "worker", "Show verdicts and critiques as they arrive."),
+    "moderate": Command("omniguard.entrypoints.moderate:moderate_app", "worker", "Judge one upload, without Kafka."),
+    "policy": Command("omniguard.entrypoints.policy:policy_app", "worker", "Check and show policy and tenants files."),
+    "settings": Command("omniguard.entrypoints.settings_command:settings_app", "worker", "Show every setting in force."),
+    "topics": Command("omniguard.entrypoints.topics:topics_app", "worker", "List, check and create the topics."),
+    "contract": Command("omniguard.entrypoints.contract:contract_app", "worker", "Write or check schemas and AsyncAPI."),
+    "dev": Command("omniguard.entrypoints.dev:dev_app", "dev", "Start and end genuine Kafka, Valkey and Triton."),
+    "eval": Command("omniguard.entrypoints.evaluate:evaluate_app", "lite", "Measure the lite engine on labelled rows."),
+    "assets": Command("omniguard.entrypoints.assets:assets_app", "lite", "Fetch the lite engine's model files."),
 }
 """Every command, in the order of `omniguard --help`."""
 
@@ -42,26 +43,31 @@ _COMPLETION = ("install_completion", "show_completion")  # Typer's own, added to
 
 
 class _Commands(TyperGroup):
-    """Imports a command when it is first looked up."""
+    """Lists commands by their summaries, and imports the one that is called."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - Typer's signature
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
         command = COMMANDS.get(cmd_name)
-        if command is None:
-            return None
-        try:
-            return _load(cmd_name, command)
-        except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] == "omniguard":
-                raise
-            return _absent(cmd_name, command.extra)
+        return TyperCommand(cmd_name, help=command.summary) if command else None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, listed, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name and listed else None, rest
 
 
-def _load(name: str, command: Command) -> Any:
+def load(name: str) -> Any:
+    """The whole command; where its extra is not installed, one that says so."""
+    command = COMMANDS[name]
     module, _, attribute = command.place.partition(":")
-    built = typer.main.get_command(getattr(importlib.import_module(module), attribute))
+    try:
+        app_of_it = getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "omniguard":
+            raise
+        return _absent(name, command.extra)
+    built = typer.main.get_command(app_of_it)
     built.name = name
     built.params = [param for param in built.params if param.name not in _COMPLETION]
     return built

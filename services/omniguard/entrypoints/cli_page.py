@@ -9,9 +9,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
-import typer
-
-from omniguard.entrypoints.cli import COMMANDS, app
+from omniguard.entrypoints.cli import COMMANDS, load
 
 _KINDS = {str: "text", int: "whole number", float: "number", Path: "path"}
 
@@ -31,9 +29,8 @@ def cli_page() -> str:
 
 def commands() -> Iterator[tuple[str, Any]]:
     """Every command with its full name, in the order of the help."""
-    root: Any = typer.main.get_command(app)
     for name in COMMANDS:
-        found = root.get_command(None, name)
+        found = load(name)
         below = getattr(found, "commands", None)
         if below is None:
             yield f"omniguard {name}", found

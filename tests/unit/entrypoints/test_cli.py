@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
+import sys
 from importlib.metadata import version
 
 import pytest
@@ -21,6 +23,18 @@ def test_every_command_explains_itself(name: str) -> None:
 def test_the_help_lists_every_command() -> None:
     listed = run(app, ["--help"]).output
     assert all(f" {name} " in listed for name in COMMANDS)
+
+
+def test_the_help_imports_no_command() -> None:
+    code = """
+import sys
+from typer.testing import CliRunner
+from omniguard.entrypoints.cli import app
+assert CliRunner().invoke(app, ["--help"]).exit_code == 0
+print(*sorted(name for name in sys.modules if name.startswith("omniguard.")))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["omniguard.entrypoints", "omniguard.entrypoints.cli"]
 
 
 def test_an_unknown_command_is_a_wrong_call() -> None:

@@ -82,18 +82,26 @@ class Installation:
     """Topics, workers and a platform that uploads. Use as an async context manager."""
 
     def __init__(
-        self, nursery: Nursery, bootstrap: str, prefix: str, folder: Path, *, seed: int, redis: str | None = None
+        self,
+        nursery: Nursery,
+        bootstrap: str,
+        prefix: str,
+        folder: Path,
+        *,
+        seed: int,
+        redis: str | None = None,
+        tenants: str = TENANTS,
     ) -> None:
         self._nursery = nursery
         self.bootstrap, self.topics, self.seed = bootstrap, Topics(prefix), seed
         self.random = random.Random(seed)
         self.control = folder / "control"
-        self._folder, self._redis = folder, redis
+        self._folder, self._redis, self._tenants = folder, redis, tenants
         self._workers: list[Worker] = []
 
     async def __aenter__(self) -> Installation:
         self.control.mkdir(parents=True)
-        (self._folder / "tenants.yaml").write_text(TENANTS)
+        (self._folder / "tenants.yaml").write_text(self._tenants)
         return self
 
     async def create(self, partitions: int) -> None:

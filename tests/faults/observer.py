@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -68,7 +69,9 @@ class Observer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._consumer.stop()
+        # aiokafka lets the cancellation of its own fetch out where a broker was away meanwhile.
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._consumer.stop()
         await self._admin.close()
 
     async def read(self) -> Seen:

@@ -3,6 +3,7 @@
     hold:NAME     note `started-NAME`, then wait until `go-NAME` is there; while it is missing the request's deadline counts
     kill:NAME     note `started-NAME`, then the process kills itself, as a fault in native code would
     explain:NAME  the critique waits for `go-NAME`, and notes `started-NAME`
+    takes:SECONDS the label takes so long
     hateword      unsafe, with a critique
 
 With the file `hang-critiques` no critique is ever written. FAULTS_GUARD=triton uses the real guard instead.
@@ -39,6 +40,8 @@ class ScriptedGuard(MemoryGuard):
             if verb == "kill":
                 self._note(name)
                 os.kill(os.getpid(), signal.SIGKILL)
+            if verb == "takes":
+                await asyncio.sleep(float(name))
             if verb == "hold":
                 self._note(name)
                 await self._gate(f"go-{name}", request.deadline_ms)

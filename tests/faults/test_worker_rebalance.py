@@ -92,7 +92,7 @@ async def test_sigterm_while_the_window_is_full(installation: Installation) -> N
     await installation.create(partitions=1)
     worker = await installation.start(worker__window_events="2")
     for number in range(8):
-        await installation.upload(f"c{number}", "hold:all hello")
+        await installation.upload(f"c{number}", f"hold:all hello {number}")
     await installation.until_started("all", 2)
     worker.signal(signal.SIGTERM)
     assert await worker.gone() == 0, worker.tail()

@@ -144,7 +144,7 @@ async def test_sigterm_while_kafka_is_away(own_kafka: tuple[Installation, Stack]
     for each in (worker, waiting):
         each.signal(signal.SIGTERM)
     assert await waiting.gone() == 0, waiting.tail()
-    await worker.gone()
+    assert await worker.gone() == 0, worker.tail()
     await asyncio.to_thread(kafka.start, "kafka")
     await installation.start()
     await installation.all_ended(1)

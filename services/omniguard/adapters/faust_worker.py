@@ -33,6 +33,7 @@ log = structlog.get_logger("omniguard.worker")
 
 COMMIT_SECONDS = 1.0
 LAST_COMMIT_SECONDS = 5.0
+LEAVE_SECONDS = 5.0
 NEVER_EVICT_SECONDS = 7 * 86_400.0
 """Faust stops polling while its buffer is full, and an event may take an hour: we watch liveness, not the poll interval."""
 
@@ -186,9 +187,20 @@ async def running(app: GuardApp) -> AsyncIterator[asyncio.Task[None]]:
         yield failing
     finally:
         failing.cancel()
-        await app.stop()
+        await _stop(app)
         committing.cancel()
         await asyncio.gather(failing, committing, return_exceptions=True)
+
+
+async def _stop(app: GuardApp) -> None:
+    """Stop Faust. Without a broker its consumer waits for ever to leave the group: then the process ends without its farewell."""
+    stopping = asyncio.create_task(app.stop())
+    await asyncio.wait({stopping}, timeout=app.drain_timeout + LAST_COMMIT_SECONDS + LEAVE_SECONDS)
+    if stopping.done():
+        stopping.result()
+    else:
+        log.warning("the consumer did not leave its group in time", limit_seconds=LEAVE_SECONDS)
+        stopping.cancel()
 
 
 async def _commit_for_ever(app: GuardApp) -> None:

@@ -22,7 +22,7 @@ from origins import free_ports
 
 @pytest.fixture(scope="module")
 def valkey() -> Iterator[ValkeyServer]:
-    with ValkeyServer() as server:
+    with ValkeyServer(port=free_ports(1)[0]) as server:  # its own search for one races with other processes
         yield server
 
 
@@ -30,7 +30,7 @@ def valkey() -> Iterator[ValkeyServer]:
 def cluster() -> Iterator[ValkeyServer]:
     """One node that holds every slot: it refuses commands over several slots like any other."""
     config = {"cluster-enabled": "yes", "cluster-port": free_ports(1)[0]}
-    with ValkeyServer(config=config) as server, redis.Redis.from_url(server.connection_url) as client:
+    with ValkeyServer(port=free_ports(1)[0], config=config) as server, redis.Redis.from_url(server.connection_url) as client:
         client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
         ends = time.monotonic() + 30
         while client.cluster("INFO")["cluster_state"] != "ok":

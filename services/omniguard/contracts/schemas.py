@@ -56,7 +56,6 @@ def asyncapi() -> dict[str, Any]:
             "title": "OmniGuard",
             "version": "1.0.0",
             "description": f"Uploads in, verdicts and critiques out. {GENERATED}",
-            "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/cloudevents+json",
         "channels": {name: _channel(declared[name], names) for name, names in {**receives, **sends}.items()},

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from typing import Annotated
+
+import typer
 
 from omniguard.settings import PREFIX, KafkaSettings, load_settings
+
+Bootstrap = Annotated[
+    str | None, typer.Option("--kafka", help="Bootstrap servers. [default: the environment, then the developer stack]")
+]
+Prefix = Annotated[
+    str | None, typer.Option("--prefix", help="Put before every topic name. [default: OMNIGUARD_KAFKA__TOPIC_PREFIX]")
+]
 
 
 def kafka_settings(kafka: str | None, prefix: str | None) -> KafkaSettings:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from omniguard.entrypoints.console import errors_as_exit_codes, print_json
+from omniguard.entrypoints.console import Json, errors_as_exit_codes, print_json
 from omniguard.guard import assets
 
 assets_app = typer.Typer(
@@ -26,7 +24,7 @@ def fetch() -> None:
 
 
 @assets_app.command("list")
-def list_assets(as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False) -> None:
+def list_assets(as_json: Json = False) -> None:
     """Show each asset, its licence and where it lies; nothing is fetched. Exit status: 0 shown, 2 a local path is wrong."""
     with errors_as_exit_codes():
         found = [(asset, assets.find(asset)) for asset in assets.MODELS]

@@ -1,4 +1,4 @@
-"""What commands share: untrusted text made fit for a terminal, JSON on standard output, errors as exit codes.
+"""What commands share: the option --json, untrusted text made fit for a terminal, JSON on standard output, errors as exit codes.
 
 Exit codes that every command has: 0 done, 1 it failed, 2 the call, a setting or a file is wrong.
 """
@@ -9,6 +9,7 @@ import sys
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Annotated
 
 import orjson
 import typer
@@ -16,6 +17,8 @@ from rich.console import Console
 from rich.text import Text
 
 from omniguard.errors import Misconfigured, OmniGuardError
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 FAILED = 1
 WRONG_CALL = 2

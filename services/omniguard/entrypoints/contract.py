@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import orjson
 import typer
 from rich.console import Console
 
 from omniguard.contracts.schemas import documents
+from omniguard.entrypoints.console import Json, print_json
 
 contract_app = typer.Typer(help="JSON Schemas and AsyncAPI of every message, generated from the code.", no_args_is_help=True)
 
 Out = Annotated[Path, typer.Option("--out", help="Folder of the generated files.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 _DEFAULT = Path("docs/contract")
 
 
@@ -56,6 +55,6 @@ def _same(path: Path, content: bytes) -> bool:
 
 def _say(data: object, text: str, as_json: bool) -> None:
     if as_json:
-        typer.echo(orjson.dumps(data, option=orjson.OPT_INDENT_2).decode())
+        print_json(data)
     else:
         Console(soft_wrap=True).print(text, markup=False, highlight=False)

@@ -9,13 +9,13 @@ import threading
 from pathlib import Path
 from typing import Annotated
 
-import orjson
 import typer
 from rich.console import Console
 from rich.table import Column, Table
 
 from omniguard.devstack import PARTS, DevStackError, PartStatus, Stack
 from omniguard.devstack.parts import PartName
+from omniguard.entrypoints.console import Json, print_json
 
 dev_app = typer.Typer(help="Start, look at and end genuine Kafka, Valkey and Triton on loopback ports.", no_args_is_help=True)
 
@@ -31,7 +31,6 @@ def default_state_dir() -> Path:
 State = Annotated[
     Path | None, typer.Option("--state", help="Folder of the stack: logs, data, ports. [default: XDG state folder]")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 
 @dev_app.command()
@@ -122,8 +121,7 @@ def _failed(console: Console, error: DevStackError) -> typer.Exit:
 
 def _show(parts: list[PartStatus], *, as_json: bool) -> None:
     if as_json:
-        sys.stdout.buffer.write(orjson.dumps([_plain(part) for part in parts], option=orjson.OPT_APPEND_NEWLINE))
-        sys.stdout.flush()
+        print_json([_plain(part) for part in parts], indent=False)
         return
     table = Table("part", "state", Column("address", overflow="fold"), Column("log", overflow="fold"))
     for part in parts:

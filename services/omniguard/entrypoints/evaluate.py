@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from omniguard.entrypoints.console import errors_as_exit_codes, print_json
+from omniguard.entrypoints.console import Json, errors_as_exit_codes, print_json
 from omniguard.evaluation import dataset, metrics, pages
 from omniguard.evaluation.scorer import ExampleScore, LiteText, Scorer
 
@@ -27,7 +27,7 @@ def evaluate(
         list[str] | None, typer.Argument(help=f"JSONL files, or sets by name: {', '.join(dataset.BUILT_IN)}. Default: all sets.")
     ] = None,
     threshold: Annotated[float, typer.Option(help="Decision score from which a row counts as flagged.", min=0.0, max=1.0)] = 0.5,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+    as_json: Json = False,
     out: Annotated[
         Path | None, typer.Option(help="Write report.json and recall.png into this folder (the plot needs matplotlib).")
     ] = None,

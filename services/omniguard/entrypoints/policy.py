@@ -13,12 +13,10 @@ from omniguard.contracts.policy_file import SHIPPED, load_policy, shipped_names,
 from omniguard.contracts.tenants_file import load_tenants
 from omniguard.domain.content import Modality
 from omniguard.domain.policy import Policy
-from omniguard.entrypoints.console import FAILED, errors_as_exit_codes, print_json, untrusted
+from omniguard.entrypoints.console import FAILED, Json, errors_as_exit_codes, print_json, untrusted
 from omniguard.errors import Misconfigured
 
 policy_app = typer.Typer(help="Check policy and tenants files; show what a policy says.", no_args_is_help=True)
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 
 @policy_app.command()

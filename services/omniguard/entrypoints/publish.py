@@ -15,8 +15,8 @@ from omniguard.adapters.kafka_publisher import KafkaPublisher
 from omniguard.contracts.topics import Topics
 from omniguard.domain.content import Cause
 from omniguard.domain.lane import Lane
-from omniguard.entrypoints.addresses import kafka_settings
-from omniguard.entrypoints.console import errors_as_exit_codes, print_json, untrusted
+from omniguard.entrypoints.addresses import Bootstrap, Prefix, kafka_settings
+from omniguard.entrypoints.console import Json, errors_as_exit_codes, print_json, untrusted
 from omniguard.entrypoints.uploads import content_event, parts_of
 from omniguard.errors import Misconfigured, OmniGuardError
 from omniguard.observability import configure_logging
@@ -49,14 +49,10 @@ def publish(
     reference: Annotated[
         bool, typer.Option("--reference", help="Name every file by file:// rather than put small ones into the event.")
     ] = False,
-    kafka: Annotated[
-        str | None, typer.Option(help="Bootstrap servers. [default: the environment, then the developer stack]")
-    ] = None,
-    prefix: Annotated[
-        str | None, typer.Option(help="Put before every topic name. [default: OMNIGUARD_KAFKA__TOPIC_PREFIX]")
-    ] = None,
+    kafka: Bootstrap = None,
+    prefix: Prefix = None,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for the broker.")] = 30.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Publish one upload, and return once every in-sync replica has it.
 

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from omniguard.entrypoints.console import errors_as_exit_codes, print_json, untrusted
+from omniguard.entrypoints.console import Json, errors_as_exit_codes, print_json, untrusted
 from omniguard.settings import PREFIX, load_settings
 
 settings_app = typer.Typer()
@@ -18,7 +18,7 @@ settings_app = typer.Typer()
 @settings_app.command()
 def settings(
     changed: Annotated[bool, typer.Option("--changed", help="Show only what differs from the defaults.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Show every setting as the environment gives it; secrets are masked. Exit status: 0 shown, 2 a setting is wrong."""
     with errors_as_exit_codes():

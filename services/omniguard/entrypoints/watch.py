@@ -17,7 +17,7 @@ from omniguard.consume import VerdictTable
 from omniguard.contracts.critique import CritiqueData
 from omniguard.contracts.verdict import VerdictData
 from omniguard.entrypoints import show
-from omniguard.entrypoints.addresses import kafka_settings
+from omniguard.entrypoints.addresses import Bootstrap, Prefix, kafka_settings
 from omniguard.entrypoints.answers import Answer, Answers, Letter
 from omniguard.entrypoints.console import FAILED, errors_as_exit_codes, print_json, untrusted
 from omniguard.observability import configure_logging
@@ -32,12 +32,8 @@ def watch(
     limit: Annotated[int | None, typer.Option(min=1, help="End after this many verdicts, each with its critique.")] = None,
     timeout: Annotated[float | None, typer.Option(min=0.1, help="End after this many seconds.")] = None,
     tenant: Annotated[str | None, typer.Option(help="Show this tenant only.")] = None,
-    kafka: Annotated[
-        str | None, typer.Option(help="Bootstrap servers. [default: the environment, then the developer stack]")
-    ] = None,
-    prefix: Annotated[
-        str | None, typer.Option(help="Put before every topic name. [default: OMNIGUARD_KAFKA__TOPIC_PREFIX]")
-    ] = None,
+    kafka: Bootstrap = None,
+    prefix: Prefix = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print each record's data as one JSON line.")] = False,
 ) -> None:
     """Show verdicts, critiques and dead letters as they arrive; records that a newer one displaces are not shown again.

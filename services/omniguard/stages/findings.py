@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from omniguard.domain.content import MediaInfo, Modality, Segment
 from omniguard.domain.decision import DECIDING, Problem
+from omniguard.domain.reason import Reason
 from omniguard.domain.scores import Assessment, ModelInfo, PartCoverage, SegmentScore, merge_segments
 
 
@@ -26,9 +27,12 @@ class Findings:
         """The model changed under way: what is here belongs to two of them."""
 
     def probed(self, part: str, info: MediaInfo) -> None:
-        """Note how long a part is."""
+        """Note how long a part is, and what of it will not be looked at."""
         if info.seconds is not None:
             self._seconds[part] = info.seconds
+        if info.unexamined_streams:
+            found = f"part {part} has {info.unexamined_streams} more sound or picture tracks, which were not examined"
+            self.fail(Problem(Reason.NOT_ASSESSED, f"{found}; send them as parts of their own", part))
 
     def add(self, segment: Segment, score: SegmentScore) -> None:
         """Note one judged segment; the few that score highest are kept for the critique."""

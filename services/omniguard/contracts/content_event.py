@@ -271,4 +271,4 @@ def _part_at(loc: tuple[int | str, ...], data: Mapping[str, Any]) -> str | None:
         return None
     part = data["parts"][loc[1]]
     name = part.get("id") if isinstance(part, dict) else None
-    return name if isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9._-]{1,64}", name) else None
+    return name if isinstance(name, str) and re.fullmatch(fields.PART_ID, name) else None

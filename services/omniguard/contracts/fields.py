@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 from omniguard.domain.revision import MAX_REQUEST
 
 TENANT = r"[a-z0-9_-]{1,63}"
+PART_ID = r"[A-Za-z0-9._-]{1,64}"
 MAX_CONTENT_ID = 256
 MAX_VERSION = 2**63 - 1
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -62,7 +63,7 @@ Tenant = Annotated[StrictStr, StringConstraints(pattern=f"^{TENANT}$")]
 ContentId = Annotated[StrictStr, Field(min_length=1, max_length=MAX_CONTENT_ID)]
 ContentVersion = Annotated[StrictInt, Field(ge=0, le=MAX_VERSION)]
 Request = Annotated[StrictInt, Field(ge=0, le=MAX_REQUEST)]
-PartId = Annotated[StrictStr, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+PartId = Annotated[StrictStr, StringConstraints(pattern=f"^{PART_ID}$")]
 Role = Annotated[StrictStr, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Sha256 = Annotated[StrictStr, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower=True)]
 MediaType = Annotated[

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -73,7 +72,7 @@ class Triton:
     def ready(self, ports: Ports) -> bool:
         """True once the server and the model say so."""
         base = f"http://127.0.0.1:{ports['http']}/v2"
-        return all(_answers(url) for url in (f"{base}/health/ready", f"{base}/models/{self.model}/ready"))
+        return all(answers(url) for url in (f"{base}/health/ready", f"{base}/models/{self.model}/ready"))
 
     def clear(self, home: Path) -> None:
         """Removes the shared memory that killed model processes leave."""
@@ -95,9 +94,10 @@ def _prefix(home: Path) -> str:
     return f"omniguard_{hashlib.sha256(str(home.absolute()).encode()).hexdigest()[:10]}_"
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """True if a GET is answered by 200."""
     try:
         with urllib.request.urlopen(url, timeout=2.0) as answer:  # noqa: S310 - a loopback address of ours
             return bool(answer.status == 200)
-    except (OSError, urllib.error.URLError):
+    except OSError:
         return False

@@ -7,7 +7,6 @@ import os
 import socket
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from omniguard.contracts.policy_file import SHIPPED
 from omniguard.contracts.topics import Topics
 from omniguard.devstack import PartFailed, Stack, StackUrls, process
 from omniguard.devstack.process import Launch, Running
+from omniguard.devstack.triton import answers
 from omniguard.domain.lane import Lane
 from omniguard.settings import PREFIX
 
@@ -101,7 +101,7 @@ class Site:
 
         """
         until = time.monotonic() + _START_SECONDS
-        while not await asyncio.to_thread(_answers, f"{worker.health}/readyz"):
+        while not await asyncio.to_thread(answers, f"{worker.health}/readyz"):
             self.check_workers()
             if time.monotonic() > until:
                 what = f"was not ready within {_START_SECONDS} s"
@@ -143,14 +143,6 @@ def forget_settings() -> None:
     """Drop every setting from this process's environment: the demo must not reach what somebody's real settings name."""
     for name in [name for name in os.environ if name.startswith(PREFIX) and "__" in name]:
         del os.environ[name]
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2.0) as answer:  # noqa: S310 - a loopback address of ours
-            return bool(answer.status == 200)
-    except OSError:
-        return False
 
 
 def _free_port() -> int:

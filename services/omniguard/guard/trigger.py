@@ -12,14 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from omniguard.domain.taxonomy import TEST, TEST_PHRASE
+from omniguard.domain.taxonomy import TEST, holds_test_phrase
 from omniguard.guard.decoded import SAMPLE_RATE, Floats, sound, thumbnail
 from omniguard.guard.wire import WireEvidence, WirePart
 
-__all__ = ["PHRASE", "find", "heard", "make_picture", "make_tone", "read", "seen"]
-
-PHRASE = TEST_PHRASE
-_BARE = "".join(c for c in PHRASE.casefold() if c.isalnum())
+__all__ = ["find", "heard", "make_picture", "make_tone", "seen"]
 
 _CELLS = 16
 _SIDE = 4 * _CELLS
@@ -50,7 +47,7 @@ def find(part: WirePart, media: Sequence[bytes], max_pixels: int, max_seconds: f
     """
     encoding = part.encoding or ""
     if part.modality == "text":
-        return (_evidence("test_phrase"),) if read(part.text or "") else ()
+        return (_evidence("test_phrase"),) if holds_test_phrase(part.text or "") else ()
     if part.modality == "audio":
         clip = sound(media[0], encoding, part.sample_rate or SAMPLE_RATE, max_seconds)
         return (_evidence("test_tone", part.t0, part.t1),) if heard(clip) else ()
@@ -61,11 +58,6 @@ def find(part: WirePart, media: Sequence[bytes], max_pixels: int, max_seconds: f
 
 def _evidence(kind: str, start: float | None = None, end: float | None = None) -> WireEvidence:
     return WireEvidence(kind=kind, start=start, end=end, category=TEST, score=1.0)
-
-
-def read(text: str) -> bool:
-    """True if the text holds the phrase; case, spaces and punctuation do not matter."""
-    return _BARE in "".join(c for c in text.casefold() if c.isalnum())
 
 
 def seen(grey: Floats) -> bool:

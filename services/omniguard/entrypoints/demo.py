@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import Annotated, Any
 
+import psutil
 import typer
 from rich.console import Console
 
@@ -61,11 +62,11 @@ class Run:
 
     def __init__(self, console: Console, folder: Path, repository: Path, timeout: float) -> None:
         """Starts nothing."""
-        self._began = time.monotonic()
+        self._began = time.monotonic() - (time.time() - psutil.Process().create_time())  # with the imports before this line
         self._first: float | None = None
         self._console, self._timeout = console, timeout
         self.cases = Cases()
-        self._view = View(console)
+        self._view = View(console, self._began)
         self._site = Site(folder, repository=repository, samples=MEDIA, report=self._view.say)
 
     async def run(self, *, keep: bool) -> None:

@@ -43,12 +43,12 @@ class Row:
 class View:
     """A live table in a terminal, lines elsewhere."""
 
-    def __init__(self, console: Console) -> None:
-        """Shows nothing until it is entered."""
+    def __init__(self, console: Console, began: float | None = None) -> None:
+        """Shows nothing until it is entered. Times are from `began` on the monotonic clock, else from now."""
         self._console = console
         self._heard: list[Row] = []
         self._doing = Spinner("dots", text=Text(""))
-        self._began = time.monotonic()
+        self._began = time.monotonic() if began is None else began
         self._live = Live(console=console, get_renderable=self._picture, refresh_per_second=4, transient=True)
         self._terminal = console.is_terminal
         self._said = ""

@@ -45,18 +45,23 @@ class MemoryGuard:
         assesses: Sequence[str] = _MODALITIES,
     ) -> None:
         """Take the word list; matching ignores case."""
-        self._words = {word.casefold(): found for word, found in (words or {}).items()}
+        self.load(words or {})
         self._script = iter(script)
         self._assesses = tuple(assesses)
         self.delay = delay
         self.calls: list[GuardCall] = []
+
+    def load(self, words: Mapping[str, tuple[str, float]]) -> None:
+        """Put another word list in the place of the one in use, as a model is swapped under a running worker."""
+        self._words = {word.casefold(): found for word, found in words.items()}
+        self.digest = hashlib.sha256(repr(sorted(self._words.items())).encode()).hexdigest()[:16]
 
     async def capabilities(self) -> Capabilities:
         """Limits that no test reaches; the digest is of the word list."""
         await self._answer(GuardRequest(mode=Mode.CAPABILITIES), (), "")
         return Capabilities(
             engine="memory",
-            digest=hashlib.sha256(repr(sorted(self._words.items())).encode()).hexdigest()[:16],
+            digest=self.digest,
             modalities=self._assesses,
             assessed=dict.fromkeys(self._assesses, (*CATEGORIES, TEST)),
             max_text_chars=100_000,
@@ -76,6 +81,7 @@ class MemoryGuard:
             final=unsafe < request.categories_from,
             label="unsafe" if unsafe >= request.categories_from else "safe",
             unsafe=unsafe,
+            digest=self.digest,
             assessed={part.modality: names for part in request.parts if part.modality in self._assesses},
             evidence=tuple(evidence for _, _, evidence in found),
         )

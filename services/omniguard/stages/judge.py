@@ -79,7 +79,9 @@ class Judge:
         judged()
 
     async def _recall_or_ask(self, segment: Segment, brief: Brief, findings: Findings) -> SegmentScore:
-        told = digest((brief.prompt_digest, brief.floor, [(turn.role, turn.text) for turn in brief.context]))
+        # Texts come first, so that by now it is known of all of them, also of those too long to be judged with the media.
+        blame = segment.text is None and findings.text_unsafe() >= brief.floor
+        told = digest((brief.prompt_digest, brief.floor, blame, [(turn.role, turn.text) for turn in brief.context]))
         key = segment_key(brief.tenant, segment_digest(segment, digest(brief.text)), told, brief.model.digest, brief.plan_digest)
         memo = await self._store.recall(key)
         METRICS.count("omniguard_cache_lookups_total", kind="segment", result="miss" if memo is None else "hit")
@@ -92,6 +94,10 @@ class Judge:
     async def _attribute(self, segment: Segment, brief: Brief, findings: Findings) -> SegmentScore:
         text = brief.text if segment.text is None else ""
         media = segment.media
+        if not media:
+            raise BadContent(
+                Reason.NOT_ASSESSED, f"segment {segment.index} holds neither picture nor sound; nothing was examined"
+            )
         first = await self._ask(segment, media, text, brief, findings)
         together = JOINT if len(media) + bool(text) > 1 else media[0].value
         scores = {together: first.event.unsafe}

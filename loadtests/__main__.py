@@ -23,6 +23,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from loadtests.reporter import Answer, Limits, Report, report
+from loadtests.upload import upload
 from omniguard.contracts.topics import Topics
 from omniguard.contracts.verdict import decode
 from omniguard.domain.lane import Lane
@@ -59,12 +60,9 @@ async def _produce(producer: AIOKafkaProducer, topic: str, args: argparse.Namesp
         await asyncio.sleep(max(0.0, start + i / args.rate - time.perf_counter()))
         content, repeated = f"load-{run}-{i}", i % 100 < args.repeated
         text = TEXTS[i % len(TEXTS)] if repeated else f"{TEXTS[i % len(TEXTS)]} ({run} {i})"
-        part = {"id": "p0", "modality": "text", "text": text}
-        data = {"tenant": args.tenant, "content_id": content, "content_version": 1, "parts": [part]}
-        body = {"specversion": "1.0", "type": "omniguard.content-event.v1", "source": "/load", "id": content, "data": data}
-        key = f"{args.tenant}|{content}"
-        sent[key] = time.perf_counter()
-        await producer.send(topic, json.dumps(body).encode(), key.encode())
+        key, value = upload(args.tenant, content, text)
+        sent[key.decode()] = time.perf_counter()
+        await producer.send(topic, value, key)
 
 
 async def _observe(

@@ -28,12 +28,12 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from loadtests.upload import upload
 from omniguard.adapters.topics_admin import TopicsAdmin
 from omniguard.contracts.topics import Topics
 from omniguard.devstack import Stack, StackUrls
 from omniguard.domain.lane import Lane
 
-DOCS = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 TENANTS = "default:\n  policy: lite-demo\n  policy_epoch: 1\n"
 
 
@@ -59,18 +59,6 @@ class Latency:
     p99_ms: float
 
 
-def event(content_id: str, text: str) -> tuple[bytes, bytes]:
-    """Key and value of an upload of one text."""
-    data = {
-        "tenant": "bench",
-        "content_id": content_id,
-        "content_version": 1,
-        "parts": [{"id": "p0", "modality": "text", "text": text}],
-    }
-    body = {"specversion": "1.0", "type": "omniguard.content-event.v1", "source": "/bench", "id": content_id, "data": data}
-    return f"bench|{content_id}".encode(), json.dumps(body).encode()
-
-
 class Bench:
     """One broker and store; a fresh set of topics for every measurement."""
 
@@ -94,10 +82,10 @@ class Bench:
         """Send at a fixed rate, whatever comes back, and note when each verdict is there."""
         async with self._topics() as topics, self._observer(topics) as observer:
             with self._worker("faust", topics):
-                await self._send(topics, [event(f"warm{i}", next(texts)) for i in range(50)], rate)
+                await self._send(topics, [upload("bench", f"warm{i}", next(texts)) for i in range(50)], rate)
                 await self._collect(observer, 50, f"{what}: warming up")
                 sent: dict[bytes, float] = {}
-                events = [event(f"e{i}", next(texts)) for i in range(count)]
+                events = [upload("bench", f"e{i}", next(texts)) for i in range(count)]
                 sending = asyncio.create_task(self._send(topics, events, rate, sent))
                 seen = await self._collect(observer, count, what)
                 await sending
@@ -122,7 +110,7 @@ class Bench:
         producer = AIOKafkaProducer(bootstrap_servers=self._urls.kafka, acks="all", linger_ms=5)
         await producer.start()
         for i in range(count):
-            key, value = event(f"e{i}", f"an everyday remark, number {i}")
+            key, value = upload("bench", f"e{i}", f"an everyday remark, number {i}")
             await producer.send(topics.content(Lane.LIVE), value, key)
         await producer.stop()
 

@@ -17,7 +17,8 @@ import pytest
 
 from omniguard.devstack import Stack, StackUrls
 
-_RUN = "TEST_RUN_OF_OMNIGUARD"  # not OMNIGUARD_*, which settings would refuse. "PID FOLDER" of the controlling process, inherited by xdist's workers
+_RUN = "TEST_RUN_OF_OMNIGUARD"  # not OMNIGUARD_*, which settings would refuse
+"""Holds "PID FOLDER" of the controlling process; xdist's workers inherit it."""
 REPOSITORY = Path(__file__).parents[1] / "model_repository"
 
 

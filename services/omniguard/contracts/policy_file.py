@@ -143,6 +143,21 @@ def shipped_policy(name: str) -> Policy:
     return load_policy(path)
 
 
+def named_policy(name: str, folder: Path) -> Policy:
+    """Read what a person named: a file, relative to `folder`, or else a shipped policy.
+
+    Raises:
+        Misconfigured: as `load_policy` and `shipped_policy`.
+
+    """
+    return load_policy(folder / name) if is_file_name(name) else shipped_policy(name)
+
+
+def is_file_name(name: str) -> bool:
+    """True if `name` means a file rather than a shipped policy."""
+    return name.endswith((".yaml", ".yml"))
+
+
 def shipped_names() -> list[str]:
     """Names of the policies that come with OmniGuard."""
     return sorted(path.stem for path in SHIPPED.glob("*.yaml") if not path.stem.startswith("tenants"))

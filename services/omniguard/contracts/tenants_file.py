@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, Strict, StrictBool, StrictInt, Stric
 from pydantic_core import PydanticCustomError
 
 from omniguard.contracts import fields
-from omniguard.contracts.policy_file import load_policy, shipped_names, shipped_policy
+from omniguard.contracts.policy_file import is_file_name, named_policy, shipped_names
 from omniguard.contracts.yaml_file import FileModel, Loc, Mistake, YamlFile, show
 from omniguard.domain.fetching import FetchRules, S3Source
 from omniguard.domain.policy import Action, Policy
@@ -96,7 +96,7 @@ def load_tenants(path: Path, variables: Mapping[str, str] | None = None) -> Tena
         mistakes.append(Mistake(("tenants",), "no tenant", "at least one tenant or a default", "list them under `tenants`"))
     if mistakes:
         raise file.refuse(mistakes)
-    policies = {t.policy: _policy(t.policy, path) for _, t in sections.values()}
+    policies = {t.policy: named_policy(t.policy, path.parent) for _, t in sections.values()}
     loaded = {name: _tenant(name, section, policies[section.policy], variables or {}) for name, (_, section) in sections.items()}
     return Tenants({name: t for name, t in loaded.items() if name}, loaded.get(""))
 
@@ -122,19 +122,11 @@ def _tenant(name: str, section: TenantFile, policy: Policy, variables: Mapping[s
     )
 
 
-def _is_path(policy: str) -> bool:
-    return policy.endswith((".yaml", ".yml"))
-
-
-def _policy(policy: str, tenants: Path) -> Policy:
-    return load_policy(tenants.parent / policy) if _is_path(policy) else shipped_policy(policy)
-
-
 def _mistakes(loc: Loc, section: TenantFile, path: Path, variables: Mapping[str, str]) -> Iterator[Mistake]:
-    if not _is_path(section.policy) and section.policy not in shipped_names():
+    if not is_file_name(section.policy) and section.policy not in shipped_names():
         expected = f"a shipped policy ({', '.join(shipped_names())}) or a path ending in .yaml"
         yield Mistake((*loc, "policy"), show(section.policy), expected, "correct the name")
-    if _is_path(section.policy) and not (path.parent / section.policy).is_file():
+    if is_file_name(section.policy) and not (path.parent / section.policy).is_file():
         yield Mistake((*loc, "policy"), show(section.policy), "a file, relative to the folder of this one", "correct the path")
     for i, root in enumerate(section.fetch.file_roots):
         where = (*loc, "fetch", "file_roots", i)

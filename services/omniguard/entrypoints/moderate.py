@@ -22,6 +22,7 @@ from omniguard.adapters.memory_publisher import MemoryPublisher
 from omniguard.bootstrap import Service, service
 from omniguard.contracts import critique, verdict
 from omniguard.contracts.critique import CritiqueData
+from omniguard.contracts.policy_file import is_file_name
 from omniguard.contracts.verdict import VerdictData
 from omniguard.domain.decision import Status
 from omniguard.domain.lane import Lane
@@ -131,7 +132,7 @@ def _record(built: Service, parts: Sequence[dict[str, Any]]) -> Record:
 
 def _tenants_file(folder: Path, policy: str, roots: Sequence[Path]) -> Path:
     """Whoever sits at the terminal may read these files anyway, so that the upload may name them."""
-    chosen = str(Path(policy).absolute()) if policy.endswith((".yaml", ".yml")) else policy
+    chosen = str(Path(policy).absolute()) if is_file_name(policy) else policy
     tenant = {"policy": chosen, "policy_epoch": 0, "fetch": {"public_http": True, "file_roots": [str(r) for r in roots]}}
     path = folder / "tenants.yaml"
     path.write_bytes(orjson.dumps({"default": tenant}))  # JSON is YAML

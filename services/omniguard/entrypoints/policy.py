@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from omniguard.contracts.policy_file import SHIPPED, load_policy, shipped_names, shipped_policy
+from omniguard.contracts.policy_file import SHIPPED, load_policy, named_policy, shipped_names
 from omniguard.contracts.tenants_file import load_tenants
 from omniguard.domain.content import Modality
 from omniguard.domain.policy import Policy
@@ -51,7 +51,7 @@ def show(
 ) -> None:
     """Show what a policy says. Exit status: 0 shown, 2 there is no such policy or it is wrong."""
     with errors_as_exit_codes():
-        found = load_policy(Path(policy)) if policy.endswith((".yaml", ".yml")) else shipped_policy(policy)
+        found = named_policy(policy, Path())
     if as_json:
         print_json(_plain(found))
         return

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from omniguard.domain.scores import Critique, NamedCategory
-from omniguard.domain.taxonomy import CATEGORIES, TEST, TEST_PHRASE
+from omniguard.domain.taxonomy import CATEGORIES, TEST, holds_test_phrase
 from omniguard.errors import OmniGuardError, Reason, Retryable
 from omniguard.guard.wire import Capabilities, GuardRequest, LabelEvent, Mode, WireEvidence, WirePart
 from omniguard.ports import Label
@@ -16,7 +16,6 @@ from omniguard.ports import Label
 __all__ = ["GuardCall", "MemoryGuard"]
 
 _MODALITIES = ("text", "image", "audio", "video")
-_PHRASE = "".join(c for c in TEST_PHRASE.casefold() if c.isalnum())
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +115,7 @@ class MemoryGuard:
         text = (part.text or "").casefold()
         blobs = [blob.lower() for blob in media[slice(*(part.media or (0, 0)))]]
         hits = []
-        if _PHRASE in "".join(c for c in text if c.isalnum()):
+        if holds_test_phrase(text):
             hits.append((TEST, 1.0, WireEvidence(kind="test_phrase", category=TEST, score=1.0)))
         for word, (category, score) in self._words.items():
             start = text.find(word)

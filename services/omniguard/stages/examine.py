@@ -120,7 +120,9 @@ class Examine:
     async def keep(self, exam: Examination, task: Task) -> None:
         """Put the assessment into the cache, unless something is missing from it."""
         assessment = exam.assessment
-        if exam.key is None or exam.findings.problems or not all(c.complete for c in assessment.coverage.values()):
+        judged = {segment.part for segment in assessment.segments}
+        whole = all(part.id in judged for part in task.upload.parts) and all(c.complete for c in assessment.coverage.values())
+        if exam.key is None or exam.findings.problems or not whole:
             return
         names = {part.id: str(i) for i, part in enumerate(task.upload.parts)}
         await self._store.put(exam.key, assessment.renamed(names), content=task.upload.identity.key)

@@ -140,7 +140,11 @@ async def _store(settings: Settings) -> AsyncIterator[AssessmentStore]:
         return
     times = StoreSettings(ttl=redis.assessment_ttl, jitter=redis.ttl_jitter, attempts_ttl=int(redis.attempts_ttl))
     store = RedisAssessmentStore.at(
-        redis.url.get_secret_value(), state=settings.worker.state_folder, on_error=_count_store_error, settings=times
+        redis.url.get_secret_value(),
+        state=settings.worker.state_folder,
+        on_error=_count_store_error,
+        settings=times,
+        cluster=redis.cluster,
     )
     try:
         yield store

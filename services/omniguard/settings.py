@@ -96,6 +96,7 @@ class RedisSettings(Group):
 
     url: SecretStr | None = Field(default=None, description="redis://, rediss:// or unix://; may hold a password.")
     url_file: Path | None = Field(default=None, description="File that holds the URL.")
+    cluster: bool = Field(default=False, description="Whether the URL names a node of a Redis Cluster.")
     assessment_ttl: Seconds = Field(default=7 * 86_400, description="Seconds an assessment, or the memo of a segment, is kept.")
     attempts_ttl: Seconds = Field(default=86_400, description="Seconds a count of started attempts is kept.")
     ttl_jitter: float = Field(default=0.1, description="Share by which a TTL is longer or shorter, at random.", ge=0, lt=1)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from omniguard.contracts import cloudevents, fields
 from omniguard.contracts.fields import Contract
-from omniguard.contracts.verdict import SOURCE
+from omniguard.contracts.verdict import SOURCE, OutputEvent
 from omniguard.domain.scores import Critique
 from omniguard.domain.verdict import CritiqueRecord, NoCritique
 from omniguard.ports import Message
@@ -44,16 +44,10 @@ class CritiqueData(Contract):
     conditioned: bool = False
 
 
-class CritiqueEvent(Contract):
+class CritiqueEvent(OutputEvent):
     """`critiques`, structured mode. In binary mode the attributes are `ce_` headers and the value is `data`."""
 
-    specversion: Literal["1.0"]
     type: Literal["omniguard.critique.v1"]
-    source: str
-    id: str
-    subject: str
-    time: fields.Time
-    datacontenttype: str | None = None
     data: CritiqueData
 
 

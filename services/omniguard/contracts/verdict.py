@@ -128,16 +128,21 @@ class VerdictData(Contract):
         return f"{self.tenant}|{self.content_id}"
 
 
-class VerdictEvent(Contract):
-    """`verdicts`, structured mode. In binary mode the attributes are `ce_` headers and the value is `data`."""
+class OutputEvent(Contract):
+    """The CloudEvents attributes of what we publish."""
 
     specversion: Literal["1.0"]
-    type: Literal["omniguard.verdict.v1"]
     source: str
     id: str
     subject: str
     time: fields.Time
     datacontenttype: str | None = None
+
+
+class VerdictEvent(OutputEvent):
+    """`verdicts`, structured mode. In binary mode the attributes are `ce_` headers and the value is `data`."""
+
+    type: Literal["omniguard.verdict.v1"]
     data: VerdictData
 
 
@@ -222,4 +227,4 @@ def _clip(text: str) -> str:
     return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
 
 
-__all__ = ["MAX_BYTES", "SOURCE", "TYPE", "VerdictData", "VerdictEvent", "decode", "encode"]
+__all__ = ["MAX_BYTES", "SOURCE", "TYPE", "OutputEvent", "VerdictData", "VerdictEvent", "decode", "encode"]

@@ -9,7 +9,7 @@ PYTHON ?= python3.11
 JOBS ?= 2
 ARGS ?=
 
-.PHONY: help setup demo test lint types docs check bench load clean
+.PHONY: help setup demo test faults lint types docs check bench load clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -31,6 +31,9 @@ demo: $(READY)  ## real Kafka, Valkey, Triton and three workers judge the sample
 
 test: $(READY)  ## the whole default suite, on the real parts; ARGS are pytest's
 	$(PY) -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+
+faults: $(READY)  ## the fault tests in their long form: KILLS=20 kills at random moments; FAULTS_SEED=N repeats a run
+	FAULTS_KILLS=$(or $(KILLS),20) $(PY) -m pytest tests/faults --timeout 1800 -s $(ARGS)
 
 lint: $(READY)  ## ruff: style, complexity, security, form
 	.venv/bin/ruff check .

@@ -227,6 +227,7 @@ class Installation:
         """Wait until so many different events have a verdict that ends them, and their offsets are committed."""
         await self.observer.until(lambda seen: seen.ended() >= events, seconds, f"verdicts of {events} events")
         await self.observer.until_committed()
+        await self.observer.read()  # what was published before the last offset was released
 
 
 async def eventually(done: Callable[[], object], seconds: float, what: str) -> None:

@@ -169,7 +169,9 @@ async def test_critiques_that_never_come_leave_labels_as_they_are(installation: 
     await installation.check()
     outcomes = {c.none for c in installation.observer.seen.critiques}
     assert outcomes == {None, "timeout", "shed"}
-    assert min(took[True]) < 1.2 * min(took[False]), took
+    ratio = min(took[True]) / min(took[False])
+    print(f"labels take {ratio:.2f} times as long with critiques hung")
+    assert ratio < 1.2, took
 
 
 async def _batch(installation: Installation, turn: int, size: int) -> float:

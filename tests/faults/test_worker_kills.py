@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
@@ -106,9 +107,12 @@ async def test_a_worker_that_was_frozen_and_evicted_displaces_nothing(installati
     await installation.check()
 
 
-@pytest.mark.parametrize("kills", [pytest.param(3, id="short"), pytest.param(15, id="long", marks=pytest.mark.slow)])
-async def test_at_random_moments(installation: Installation, kills: int) -> None:
-    """Two workers, one of them killed at a time chosen by the seed, while uploads of many keys and versions come in."""
+async def test_at_random_moments(installation: Installation) -> None:
+    """Two workers, one of them killed at a time chosen by the seed, while uploads of many keys and versions come in.
+
+    `make faults` kills more often (FAULTS_KILLS).
+    """
+    kills = int(os.environ.get("FAULTS_KILLS", "3"))
     chance = installation.random
     await installation.create(partitions=4)
     workers = [await installation.start(), await installation.start()]

@@ -115,7 +115,7 @@ class Examine:
                 found.append(segment)
                 if len(found) == len(wanted):
                     break
-        return found
+        return sorted(found, key=lambda segment: wanted.index((segment.part, segment.index)))
 
     async def keep(self, exam: Examination, task: Task) -> None:
         """Put the assessment into the cache, unless something is missing from it."""

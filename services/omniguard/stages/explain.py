@@ -11,6 +11,7 @@ import structlog
 
 from omniguard.domain.content import Segment
 from omniguard.domain.decision import Status
+from omniguard.domain.policy import Outcome
 from omniguard.domain.scores import Critique
 from omniguard.domain.verdict import CritiqueRecord, NoCritique, Verdict, number_of
 from omniguard.observability import METRICS, span, traceparent
@@ -38,9 +39,10 @@ class Explain:
         if verdict.critique_ref is None or exam.assessment.critique is not None:
             return []
         wanted = verdict.decision.deciding
-        if exam.kept is None or not wanted:
-            return exam.findings.kept(wanted)
-        return await self._or(slot, self.examine.again(task, exam, wanted), [], limit=self.critic.timeout)
+        found = exam.findings.kept(wanted)
+        if len(found) == len(wanted):
+            return found
+        return await self._or(slot, self.examine.again(task, exam, wanted), found, limit=self.critic.timeout)
 
     async def explain(self, slot: Slot, task: Task, exam: Examination, verdict: Verdict, segments: list[Segment]) -> None:
         """Publish the critique, or why there is none."""
@@ -55,12 +57,16 @@ class Explain:
         await self._publish(verdict, NoCritique.UNAVAILABLE if slot.superseded else written)
 
     async def settle_promise(self, verdict: Verdict, request: int) -> None:
-        """Answer a critique that an earlier delivery of this event may have promised before its worker died.
+        """Answer the critiques that an earlier delivery of this event may have promised before its worker died.
 
-        That delivery's final stands, whatever this one came to, and its id can be computed; where there was none, the record
-        speaks of a verdict that nobody has seen.
+        What that delivery said stands, whatever this one came to, and its id can be computed; where there was none, the record
+        speaks of a verdict that nobody has seen. What `verdict` promises itself is not answered here.
         """
-        await self._publish(replace(verdict, number=number_of(request, Status.FINAL)), NoCritique.UNAVAILABLE)
+        explained = verdict.policy.critique_for if verdict.policy else ()
+        for status in (Status.FINAL, *((Status.INDETERMINATE,) if Outcome.INDETERMINATE in explained else ())):
+            earlier = replace(verdict, number=number_of(request, status))
+            if earlier.id != verdict.critique_ref:
+                await self._publish(earlier, NoCritique.UNAVAILABLE)
 
     async def _write(self, task: Task, verdict: Verdict, segments: list[Segment]) -> Critique | NoCritique:
         if not segments:

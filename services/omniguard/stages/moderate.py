@@ -83,7 +83,7 @@ class Moderate:
         slot.leave()
         if slot.owes:
             await self.explain.explain(slot, task, exam, verdict, segments)
-        elif slot.attempts > 1 and not deferred:
+        if slot.attempts > 1 and not deferred:
             await self.explain.settle_promise(verdict, upload.request)
         return verdict.decision.status.value
 

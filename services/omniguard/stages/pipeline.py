@@ -70,6 +70,8 @@ class Pipeline:
         except (asyncio.CancelledError, Misconfigured):
             # Given back in an orderly way: not the event's fault. A bug, like a kill, leaves the start counted.
             METRICS.count("omniguard_events_finished_total", outcome="cancelled")
+            if slot.superseded and not slot.owes:
+                await self._end_deleted(record, slot)
             if not slot.owes:  # else the next start must know that it is not the first
                 await self.store.settle(record.id)
             raise
@@ -92,6 +94,9 @@ class Pipeline:
         tenant = self.tenants().find(event.identity.tenant)
         if isinstance(event, Deletion):
             return await self._retract(event, tenant)
+        if slot.superseded:
+            await self._end_deleted(record, slot)
+            return "cancelled"
         return await self._take(record, slot, event, tenant)
 
     async def _take(self, record: Record, slot: Slot, upload: Upload, tenant: Tenant | None) -> str:
@@ -134,6 +139,15 @@ class Pipeline:
         """An earlier delivery may have published a final with a critique to follow."""
         verdict = self.decide.unexamined(upload.identity, upload.request, upload.cause, tenant, problem)
         await self.explain.settle_promise(verdict, upload.request)
+
+    async def _end_deleted(self, record: Record, slot: Slot) -> None:
+        """A deletion ended this upload; what an earlier start of it may have promised is answered all the same."""
+        event = parse(record.key, record.value, record.headers)
+        tenant = self.tenants().find(event.identity.tenant)
+        if slot.attempts > 1 and isinstance(event, Upload) and tenant is not None:
+            slot.owes = True  # should this be cut off as well, the record comes again
+            await self._keep_promise(event, tenant, Problem(Reason.NOT_FOUND, "the content was deleted"))
+            slot.owes = False
 
     async def _refuse(self, record: Record, slot: Slot, identity: Identity, request: int, cause: Cause, problem: Problem) -> str:
         """An indeterminate verdict for the platform, and a dead letter for the operator."""

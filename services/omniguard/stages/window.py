@@ -214,7 +214,8 @@ class Window:
         for task, slot in self._running.items():
             if slot in slots:
                 slot.superseded = True
-                if slot.owes or slot.left.is_set():
+                # One that waits for its turn and was started before may have promised something then: its handler answers that.
+                if slot.owes or slot.left.is_set() or (slot.attempts > 1 and not slot.began):
                     slot.hurry.set()
                 else:
                     task.cancel()
@@ -225,7 +226,7 @@ class Window:
         if self._latest.get(slot.record.key or b"") is slot:
             del self._latest[slot.record.key or b""]
         if task.cancelled():
-            released = slot.superseded
+            released = slot.superseded and not slot.owes
         elif error := task.exception():
             released = False
             self.fail(error)

@@ -24,6 +24,10 @@ LOOK_AHEAD = 8
 _SHORT_SECONDS = 30.0
 
 
+START_SECONDS = 30.0
+"""What the first child may take to import and answer."""
+
+
 class ProcessDecoder:
     """Decodes in child processes: a crash, a hang or a kill costs one part its examination.
 
@@ -71,7 +75,7 @@ class ProcessDecoder:
         """
         child = await self._new()
         try:
-            async for _ in child.ask({"op": "probe", "path": "/dev/null"}, self._limits.stall_seconds):
+            async for _ in child.ask({"op": "probe", "path": "/dev/null"}, max(START_SECONDS, self._limits.stall_seconds)):
                 pass
         except BadContent as error:
             if error.reason is not Reason.UNSUPPORTED:

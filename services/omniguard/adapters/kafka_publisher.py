@@ -271,7 +271,8 @@ async def _discard(producer: Any) -> None:
     what its sender does itself when it dies.
     """
     producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001
-    with contextlib.suppress(TimeoutError):
+    # KeyError: its sender was about to put back a batch that has just been failed, and ends on missing it.
+    with contextlib.suppress(TimeoutError, KeyError):
         async with asyncio.timeout(5.0):
             await producer.stop()
     await producer.client.close()

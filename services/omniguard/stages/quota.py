@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 
 from omniguard.domain.tenant import Tenant
 from omniguard.ports import Clock
 
 BURST_SECONDS = 5.0
+MAX_TENANTS = 10_000
+"""Names come from events where the tenants file has a default: the longest unseen one is forgotten, and starts anew."""
 
 
 @dataclass(slots=True)
@@ -22,7 +25,7 @@ class Quotas:
     def __init__(self, clock: Clock) -> None:
         """Buckets are made as tenants come."""
         self._clock = clock
-        self._buckets: dict[str, _Bucket] = {}
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
     def admit(self, tenant: Tenant) -> bool:
         """Take one token; False if there is none."""
@@ -30,6 +33,9 @@ class Quotas:
             return True
         now, most = self._clock.monotonic(), max(1.0, tenant.quota * BURST_SECONDS)
         bucket = self._buckets.setdefault(tenant.name, _Bucket(most, now))
+        self._buckets.move_to_end(tenant.name)
+        if len(self._buckets) > MAX_TENANTS:
+            self._buckets.popitem(last=False)
         bucket.tokens = min(most, bucket.tokens + (now - bucket.filled_at) * tenant.quota)
         bucket.filled_at = now
         if bucket.tokens < 1.0:

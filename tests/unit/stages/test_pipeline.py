@@ -6,7 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
+import av
+import numpy as np
 import pytest
+from av.audio.frame import AudioFrame
 
 from omniguard.adapters.memory_guard import MemoryGuard
 from omniguard.adapters.memory_publisher import MemoryPublisher
@@ -220,6 +223,28 @@ async def test_what_no_engine_vouches_for_makes_no_dead_letter(tmp_path: Path) -
     bench.policy(required={Modality.TEXT: frozenset({"hate"})})
     found = await bench.upload(text("good morning"))
     assert (found.status, found.reason) == ("indeterminate", "not_assessed")
+    assert not bench.letters
+    assert not bench.publisher.records(LATE)
+
+
+def two_tracks(path: Path) -> bytes:
+    """A sound file with a second sound track."""
+    with av.open(str(path), "w", format="matroska") as out:
+        tracks = [out.add_stream("pcm_s16le", rate=8_000, layout="mono") for _ in range(2)]
+        for track in tracks:
+            frame = AudioFrame.from_ndarray(np.zeros((1, 8_000), np.int16), format="s16", layout="mono")
+            frame.sample_rate = 8_000
+            out.mux(track.encode(frame) + track.encode(None))
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(("words", "status", "action"), [("good morning", "indeterminate", "review"), ("stab", "final", "block")])
+async def test_a_track_that_is_not_examined_is_never_allowed_in_silence(
+    tmp_path: Path, words: str, status: str, action: str
+) -> None:
+    bench = Bench(tmp_path, objects={"a.mka": two_tracks(tmp_path / "a.mka")})
+    found = await bench.upload(text(words), by_uri("a.mka", "audio"))
+    assert (found.status, found.action, [p.reason for p in found.problems]) == (status, action, ["not_assessed"])
     assert not bench.letters
     assert not bench.publisher.records(LATE)
 

@@ -157,6 +157,9 @@ def compare(topic: Topic, found: _Existing | None) -> list[Difference]:
             if value != declared:
                 do = "set it by hand: records may be deleted once it is changed"
                 result.append(Difference(topic.name, setting, value, declared, False, do))
+        elif setting == "message.timestamp.type":
+            if value != declared:
+                result.append(Difference(topic.name, setting, value, declared, True, "omniguard topics apply"))
         elif value != "-1" and int(value or 0) < int(declared):
             result.append(Difference(topic.name, setting, value, declared, True, "omniguard topics apply"))
     return result

@@ -52,6 +52,8 @@ class Topic:
             "cleanup.policy": self.cleanup_policy,
             "retention.ms": str(self.retention_ms),
             "max.message.bytes": str(self.max_message_bytes),
+            # Deadlines rest on the broker's clock; a producer's would let it lengthen or void its own.
+            "message.timestamp.type": "LogAppendTime",
         }
 
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+import uvloop
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from omniguard.adapters.faust_worker import Consuming, build_app, running
@@ -98,4 +99,4 @@ def _record(message: Any) -> Record:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("consumer", choices=("faust", "bare"))
-    asyncio.run(main(parser.parse_args().consumer))
+    uvloop.run(main(parser.parse_args().consumer))  # as the worker does

@@ -109,8 +109,11 @@ class AssessmentStore(Protocol):
     async def attempt(self, record: str) -> int:
         """Count a start of this record ("topic/partition/offset"), across processes; return how many, this one included."""
 
+    async def give_back(self, record: str) -> None:
+        """Take the last start back: it ended in an orderly way, and its record comes again. Starts that ended in a death stay."""
+
     async def settle(self, record: str) -> None:
-        """Forget the count: the record ended, or was given back in an orderly way."""
+        """Forget the count: the record ended."""
 
 
 @dataclass(frozen=True, slots=True)

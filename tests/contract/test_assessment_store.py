@@ -101,6 +101,19 @@ async def test_starts_are_counted_until_they_are_settled(store: AssessmentStore,
     await store.settle("content-events/0/unknown")
 
 
+async def test_a_start_given_back_leaves_the_deaths_before_it(store: AssessmentStore, key: str) -> None:
+    record = f"content-events/0/{key}"
+    assert [await store.attempt(record) for _ in range(3)] == [1, 2, 3]
+    await store.give_back(record)
+    assert await store.attempt(record) == 3
+    for _ in range(3):
+        await store.give_back(record)
+    assert await store.attempt(record) == 1
+    await store.give_back("content-events/0/never")
+    assert await store.attempt("content-events/0/never") == 1
+    await store.settle("content-events/0/never")
+
+
 async def test_one_alone_does_the_work_and_again_after_it_ended(store: AssessmentStore, key: str) -> None:
     for _ in range(2):
         async with store.single_flight(key, 5.0) as mine:

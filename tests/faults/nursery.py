@@ -7,7 +7,6 @@ Every worker is a process of its own, as if started anew. At the end of stdin, h
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import select
@@ -17,6 +16,8 @@ import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+
+import uvloop
 
 ROOT = Path(__file__).parents[2]
 REAP_SECONDS = 0.05
@@ -103,7 +104,7 @@ def _become(env: Mapping[str, str], log: str, main: object) -> None:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.environ.clear()
         os.environ.update(env)
-        asyncio.run(main())  # type: ignore[operator]
+        uvloop.run(main())  # type: ignore[operator]
         threading._shutdown()  # type: ignore[attr-defined]  # as the interpreter's end does: a thread that hangs must show
         code = 0
     except BaseException:

@@ -46,6 +46,27 @@ class AttemptFiles:
             self._on_error("state")
             return 1
 
+    def count(self, record: str) -> int:
+        """Starts counted here."""
+        try:
+            return self._path(record).stat().st_size
+        except OSError:
+            return 0
+
+    def take_back(self, record: str) -> None:
+        """Count one start less; an unknown record is fine."""
+        path = self._path(record)
+        try:
+            left = path.stat().st_size - 1
+            if left > 0:
+                os.truncate(path, left)
+            else:
+                path.unlink()
+        except FileNotFoundError:
+            return
+        except OSError:
+            self._on_error("state")
+
     def drop(self, record: str) -> None:
         """Forget a record; an unknown one is fine."""
         try:

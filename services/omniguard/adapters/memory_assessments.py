@@ -77,6 +77,14 @@ class MemoryAssessmentStore:
         self._attempts[record] += 1
         return self._attempts[record]
 
+    async def give_back(self, record: str) -> None:
+        """Count one start less."""
+        if self._files is not None:
+            self._files.take_back(record)
+        self._attempts[record] -= 1
+        if self._attempts[record] < 1:
+            del self._attempts[record]
+
     async def settle(self, record: str) -> None:
         """Forget the count."""
         if self._files is not None:

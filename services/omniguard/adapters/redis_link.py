@@ -20,13 +20,15 @@ CALL_SECONDS = 0.5
 
 
 def connect(url: str, *, cluster: bool = False) -> Redis:
-    """A client with short time-outs and no retries of its own. Nothing is sent before the first command.
+    """A client with a short time-out to connect and no retries of its own. Nothing is sent before the first command.
+
+    Commands have no limit here: `RedisLink` sets one over the whole call, and a second one on each read costs more than the read.
 
     A cluster's client takes the same commands, so it is typed as the plain one.
     """
     options: dict[str, Any] = {
         "socket_connect_timeout": CONNECT_SECONDS,
-        "socket_timeout": CALL_SECONDS,
+        "socket_timeout": None,
         "retry": Retry(NoBackoff(), 0),
     }
     if cluster:
@@ -66,7 +68,6 @@ class RedisLink:
             self._look()
             return otherwise
         try:
-            # The client's own limits count single reads; this one counts the whole call, whatever it waits for.
             async with asyncio.timeout(CONNECT_SECONDS + CALL_SECONDS):
                 return await command(self._client)
         except (RedisTimeoutError, TimeoutError):

@@ -28,6 +28,10 @@ _TAG = b"1\n"  # of the values' layout: a value with another tag is a miss
 _ASSESSMENT = TypeAdapter(Assessment)
 _SEGMENT = TypeAdapter(SegmentScore)
 _COUNT = "local n = redis.call('INCR', KEYS[1]) redis.call('EXPIRE', KEYS[1], ARGV[1]) return n"
+_UNCOUNT = (
+    "if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end "
+    "if redis.call('DECR', KEYS[1]) < 1 then redis.call('DEL', KEYS[1]) end return 1"
+)
 _RENEW = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0"
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
@@ -138,9 +142,15 @@ class RedisAssessmentStore:
             await self._link.run(lambda redis: redis.eval(_RELEASE, 1, lease, token), None)
 
     async def attempt(self, record: str) -> int:
-        """Count a start in Redis and in the state folder; the larger count holds."""
-        here, ttl = self._files.add(record), self._settings.attempts_ttl
-        return max(here, await self._link.run(lambda redis: redis.eval(_COUNT, 1, attempts_key(record), ttl), 0))
+        """Count a start in Redis, or in the state folder while Redis is away; the sum of both holds."""
+        ttl = self._settings.attempts_ttl
+        there: int = await self._link.run(lambda redis: redis.eval(_COUNT, 1, attempts_key(record), ttl), 0)
+        return there + (self._files.count(record) if there else self._files.add(record))
+
+    async def give_back(self, record: str) -> None:
+        """Count one start less, wherever one is counted."""
+        if not await self._link.run(lambda redis: redis.eval(_UNCOUNT, 1, attempts_key(record)), 0):
+            self._files.take_back(record)
 
     async def settle(self, record: str) -> None:
         """Forget the count."""

@@ -42,6 +42,8 @@ class Problem:
     reason: Reason
     message: str
     part: str | None = None
+    stage: str = "judge"
+    """The step that gave up, for the operator's dead letter."""
 
 
 @dataclass(frozen=True, slots=True)

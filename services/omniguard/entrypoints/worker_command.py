@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from typing import Annotated
 
 import structlog
 import typer
+import uvloop
 
 from omniguard.domain.lane import Lane
 from omniguard.entrypoints.console import FAILED, errors_as_exit_codes
@@ -35,7 +35,7 @@ def worker(
     with errors_as_exit_codes():
         settings = load_settings(worker={} if lane is None else {"lane": lane})
         try:
-            asyncio.run(run(settings, start=start))
+            uvloop.run(run(settings, start=start))
         except OmniGuardError:
             raise
         except Exception as error:  # the process's border: a traceback would show what users wrote

@@ -63,7 +63,9 @@ def _load(data: bytes, encoding: str, max_pixels: int, about: tuple[int, int] | 
             opened.draft("RGB", about)
         return opened.convert("RGB")
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):  # Pillow's own limit, met while it opens
-        raise _invalid(f"found a frame far over the limit, expected at most {max_pixels} pixels; plan by the capabilities") from None
+        raise _invalid(
+            f"found a frame far over the limit, expected at most {max_pixels} pixels; plan by the capabilities"
+        ) from None
     except _DAMAGE as error:
         raise _invalid(
             f"found a frame that is no whole {encoding} picture ({type(error).__name__}), expected one; decode and encode it anew"

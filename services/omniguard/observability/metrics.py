@@ -79,7 +79,9 @@ COUNTERS: Final[Mapping[Counter, MetricSpec]] = {
         "Records republished to a slower lane, by that lane.", {"target": (Lane.BACKFILL, Lane.LATE)}
     ),
     "omniguard_indeterminate_total": MetricSpec("Verdicts without an answer, by reason.", {"reason": tuple(Reason)}),
-    "omniguard_dead_letters_total": MetricSpec("Dead letters, by the stage that gave up.", {"stage": ("parse", "judge")}),
+    "omniguard_dead_letters_total": MetricSpec(
+        "Dead letters, by the stage that gave up.", {"stage": ("parse", "fetch", "chunk", "judge")}
+    ),
     "omniguard_critiques_total": MetricSpec(
         "Critiques asked for, by outcome; all but written are announced with their reason.",
         {"outcome": ("written", *NoCritique)},

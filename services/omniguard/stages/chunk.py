@@ -42,7 +42,7 @@ class Chunk:
                 infos[fetched.id] = info = await self._decoder.probe(fetched, deadline)
                 findings.probed(fetched.id, info)
             except (BadContent, Retryable) as error:
-                findings.fail(Problem(error.reason, str(error), fetched.id))
+                findings.fail(Problem(error.reason, str(error), fetched.id, "chunk"))
         return infos
 
     async def media(
@@ -62,7 +62,7 @@ class Chunk:
                     async for segment in segments:
                         yield segment
             except (BadContent, Retryable) as error:
-                findings.fail(Problem(error.reason, str(error), fetched.id))
+                findings.fail(Problem(error.reason, str(error), fetched.id, "chunk"))
 
 
 def plan_for(capabilities: Capabilities, base: ChunkPlan) -> ChunkPlan:

@@ -206,6 +206,7 @@ class Examine:
             model=exam.model,
             plan_digest=exam.plan.digest,
             traceparent=traceparent(),
+            memo=len(exam.fetched) > 1 or len(text) > exam.plan.text_window or bool(exam.infos),
         )
 
 

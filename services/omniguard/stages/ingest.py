@@ -37,5 +37,5 @@ class Ingest:
             async with self._slots:
                 return await self._media.fetch(part, rules, folder, deadline)
         except (BadContent, Retryable) as error:
-            findings.fail(Problem(error.reason, str(error), part.id))
+            findings.fail(Problem(error.reason, str(error), part.id, "fetch"))
             return None

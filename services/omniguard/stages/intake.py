@@ -30,7 +30,7 @@ class Intake:
         attempts = await self._store.attempt(record.id)
         alone = ALONE_FROM <= attempts <= MAX_ATTEMPTS
         if not await self._window.submit(record, attempts=attempts, cancels=_cancels(record), alone=alone, epoch=epoch):
-            await self._store.settle(record.id)
+            await self._store.give_back(record.id)
 
     async def drain(self, timeout: float) -> int:
         """End what runs, within `timeout` seconds; see `Window.drain`. Returns how many events were cut off.
@@ -39,7 +39,7 @@ class Intake:
         say so itself.
         """
         given_back = await self._window.drain(timeout)
-        await asyncio.gather(*(self._store.settle(slot.record.id) for slot in given_back if not slot.began))
+        await asyncio.gather(*(self._store.give_back(slot.record.id) for slot in given_back if not slot.began))
         return len(given_back)
 
 

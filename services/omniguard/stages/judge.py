@@ -28,6 +28,7 @@ from omniguard.stages.findings import Findings
 class Brief:
     """What is the same for every segment of one upload.
 
+    `memo` is False where the upload is one segment: its assessment, kept a moment later, would be the same record twice.
     `text` is all the upload says, judged together with each medium. `floor` is the policy's lowest threshold.
     """
 
@@ -43,6 +44,7 @@ class Brief:
     model: ModelInfo
     plan_digest: str
     traceparent: str | None = None
+    memo: bool = True
 
 
 class Judge:
@@ -79,6 +81,8 @@ class Judge:
         judged()
 
     async def _recall_or_ask(self, segment: Segment, brief: Brief, findings: Findings) -> SegmentScore:
+        if not brief.memo:
+            return await self._attribute(segment, brief, findings)
         # Texts come first, so that by now it is known of all of them, also of those too long to be judged with the media.
         blame = segment.text is None and findings.text_unsafe() >= brief.floor
         told = digest((brief.prompt_digest, brief.floor, blame, [(turn.role, turn.text) for turn in brief.context]))

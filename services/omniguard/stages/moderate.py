@@ -177,7 +177,7 @@ class Moderate:
         decision = verdict.decision
         for problem in decision.problems:
             if not problem.reason.passing and problem.reason is not Reason.NOT_ASSESSED:
-                letter = DeadLetter("judge", problem.reason.value, problem.message, slot.attempts)
+                letter = DeadLetter(problem.stage, problem.reason.value, problem.message, slot.attempts)
                 await self.publish.dead_letter(record, letter)
                 break  # one letter a record; the verdict lists the rest
         if decision.passing and self.rules.lane is not Lane.LATE:

@@ -70,10 +70,13 @@ class Pipeline:
         except (asyncio.CancelledError, Misconfigured):
             # Given back in an orderly way: not the event's fault. A bug, like a kill, leaves the start counted.
             METRICS.count("omniguard_events_finished_total", outcome="cancelled")
-            if slot.superseded and not slot.owes:
+            if slot.owes:  # the next start must know that it is not the first
+                raise
+            if slot.superseded:
                 await self._end_deleted(record, slot)
-            if not slot.owes:  # else the next start must know that it is not the first
                 await self.store.settle(record.id)
+            else:
+                await self.store.give_back(record.id)
             raise
         METRICS.count("omniguard_events_finished_total", outcome=outcome)
         await self.store.settle(record.id)

@@ -16,11 +16,12 @@ assets_app = typer.Typer(
 
 
 @assets_app.command()
-def fetch() -> None:
+def fetch(as_json: Json = False) -> None:
     """Fetch every model file that is not here yet (about 430 MB to download). Exit status: 0 all here, 2 one cannot be had."""
     with errors_as_exit_codes(), Progress(console=Console(stderr=True)) as bar:
-        for asset in bar.track(assets.MODELS, description="model files"):
-            assets.path(asset)
+        places = {a.name: str(assets.path(a)) for a in bar.track(assets.MODELS, description="model files")}
+    if as_json:
+        print_json(places)
 
 
 @assets_app.command("list")

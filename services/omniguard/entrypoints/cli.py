@@ -29,6 +29,7 @@ COMMANDS = {
     "publish": Command("omniguard.entrypoints.publish:publish_app", "worker", "Publish one upload to Kafka."),
     "watch": Command("omniguard.entrypoints.watch:watch_app", "worker", "Show verdicts and critiques as they arrive."),
     "moderate": Command("omniguard.entrypoints.moderate:moderate_app", "worker", "Judge one upload, without Kafka."),
+    "trigger": Command("omniguard.entrypoints.trigger:trigger_app", "worker", "Make the test phrase, picture or tone."),
     "policy": Command("omniguard.entrypoints.policy:policy_app", "worker", "Check and show policy and tenants files."),
     "settings": Command("omniguard.entrypoints.settings_command:settings_app", "worker", "Show every setting in force."),
     "topics": Command("omniguard.entrypoints.topics:topics_app", "worker", "List, check and create the topics."),

@@ -79,15 +79,19 @@ def up(
 def down(
     state: State = None,
     purge: Annotated[bool, typer.Option("--purge", help="Delete data and logs as well.")] = False,
+    as_json: Json = False,
 ) -> None:
     """End everything that `up` started; somebody else's servers are left alone."""
     console = Console(stderr=True)
     stack = Stack(state or default_state_dir())
     try:
         with console.status("stopping"):
+            ended = [part.name for part in stack.status() if part.pid is not None]
             stack.down(purge=purge)
     except DevStackError as error:
         raise _failed(console, error) from error
+    if as_json:
+        print_json({"ended": ended})
 
 
 @dev_app.command()

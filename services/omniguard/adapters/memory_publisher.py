@@ -43,7 +43,8 @@ class MemoryPublisher:
         """
         if self._topics is not None and message.topic not in self._topics:
             raise Misconfigured(f"topic {message.topic}: found unknown, expected it to exist: run `omniguard topics apply`")
-        size = len(message.key or b"") + len(message.value or b"") + sum(len(k) + len(v) for k, v in message.headers.items())
+        headers = sum(len(name.encode()) + len(content) for name, content in message.headers.items())
+        size = len(message.key or b"") + len(message.value or b"") + headers
         if size > self._max:
             raise Misconfigured(f"record of {size} bytes found for topic {message.topic}, expected at most {self._max}")
         await self._back.wait()

@@ -26,7 +26,8 @@ MAX_REASON = 1000
 class DeadLetterHeaders(Contract):
     """Our headers, each under `omniguard-`. `reason` holds no content.
 
-    `omitted` is empty, or names what did not fit: `value` (then JSON with sha256 and size of the original) or `headers` too.
+    `omitted` is empty, or names what did not fit: `value` (then JSON with sha256 and size of the original), then `headers`, then
+    `key` too.
     """
 
     origin_topic: str = Field(alias="origin-topic")
@@ -50,10 +51,10 @@ class OmittedValue(Contract):
 def encode(record: Record, letter: DeadLetter, topic: str, *, max_bytes: int = MAX_BYTES) -> Message:
     """The record to publish: key, value and headers as received (the broker's client keeps the last of duplicates), and ours."""
     received = {name: content for name, content in record.headers.items() if not name.startswith(PREFIX)}
-    for omitted in ("", "value", "value,headers"):
+    for omitted in ("", "value", "value,headers", "value,headers,key"):
         message = Message(
             topic=topic,
-            key=record.key,
+            key=None if "key" in omitted else record.key,
             value=_digest(record.value) if "value" in omitted else _some(record),
             headers={**({} if "headers" in omitted else received), **_ours(record, letter, omitted)},
         )
@@ -97,9 +98,9 @@ def _ours(record: Record, letter: DeadLetter, omitted: str) -> dict[str, bytes]:
     return {f"{PREFIX}{name}": value.encode() for name, value in values.items()}
 
 
-def _digest(value: bytes | None) -> bytes | None:
-    if value is None:
-        return None
+def _digest(value: bytes | None) -> bytes:
+    """What stands for the value; never none, for the key may be left out too. No value is one of size 0."""
+    value = value or b""
     return orjson.dumps({"sha256": hashlib.sha256(value).hexdigest(), "size": len(value)})
 
 
@@ -109,4 +110,5 @@ def _some(record: Record) -> bytes | None:
 
 
 def _size(message: Message) -> int:
-    return len(message.key or b"") + len(message.value or b"") + sum(len(n) + len(c) + 4 for n, c in message.headers.items())
+    headers = sum(len(name.encode()) + len(content) + 4 for name, content in message.headers.items())
+    return len(message.key or b"") + len(message.value or b"") + headers

@@ -115,7 +115,7 @@ class Pipeline:
             outcome = await self._refuse(record, slot, upload.identity, upload.request, upload.cause, problem)
             await self._keep_promise(upload, tenant, problem)
             return outcome
-        if record.size + sum(len(name) + len(value) for name, value in record.headers.items()) > MAX_PASSED_ON:
+        if record.size + sum(len(name.encode()) + len(value) for name, value in record.headers.items()) > MAX_PASSED_ON:
             problem = Problem(
                 Reason.TOO_LARGE, f"the record is too large to be passed on; expected at most {MAX_PASSED_ON} bytes"
             )

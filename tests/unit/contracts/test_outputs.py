@@ -180,6 +180,19 @@ def test_dead_letter_gives_up_huge_headers_too() -> None:
     assert "x" not in message.headers
 
 
+@pytest.mark.parametrize("value", [None, b"x"])
+def test_dead_letter_gives_up_a_huge_key_too(value: bytes | None) -> None:
+    """A key may be larger than the topic takes, for the broker measures records as they were compressed."""
+    message = dead_letter.encode(replace(RECORD, key=b"k" * 2_000_000, value=value), LETTER, "dead-letters")
+    assert dead_letter.decode(message.headers).omitted == "value,headers,key"
+    assert (message.key, dead_letter.OmittedValue.model_validate_json(message.value or b"").size) == (None, len(value or b""))
+
+
+def test_dead_letter_measures_header_names_in_bytes() -> None:
+    message = dead_letter.encode(replace(RECORD, headers={"\U0001f600" * 300_000: b""}), LETTER, "dead-letters")
+    assert dead_letter.decode(message.headers).omitted == "value,headers"
+
+
 def test_dead_letter_of_a_record_without_anything() -> None:
     message = dead_letter.encode(replace(RECORD, key=None, value=None, headers={}), LETTER, "dead-letters")
     assert (message.key, message.value) == (None, b"")

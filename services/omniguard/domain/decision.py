@@ -158,10 +158,11 @@ def _judge_one(segment: SegmentScore, policy: Policy, *, blocks: bool) -> _Judge
     raw = Action.BLOCK if blocks else Action.REVIEW if reviews else Action.ALLOW
     if raw is Action.ALLOW:
         return _Judged(segment, raw, raw, (), ())
-    categories = [c for c in (policy.category(n.name) for n in segment.categories) if c is not None]
-    cap = max((c.at_most for c in categories), default=policy.uncategorized)
-    named = tuple(c.name for c in categories) or (UNCATEGORIZED,)
-    return _Judged(segment, raw, min(raw, cap), named, segment.modalities or _modalities(segment, policy))
+    known = [c for c in (policy.category(n.name) for n in segment.categories) if c is not None]
+    caps, named = [c.at_most for c in known], [c.name for c in known]
+    if not known or len(known) < len(segment.categories):  # a milder name beside it must not hide harm that has none
+        caps, named = [*caps, policy.uncategorized], [*named, UNCATEGORIZED]
+    return _Judged(segment, raw, min(raw, max(caps)), tuple(named), segment.modalities or _modalities(segment, policy))
 
 
 def _sustained(segments: Sequence[SegmentScore], policy: Policy) -> set[tuple[str, int]]:

@@ -100,6 +100,12 @@ def test_harm_without_a_name_of_the_policy_is_uncategorized(names: tuple[str, ..
     assert run(text(0.95, *names), policy=replace(POLICY, uncategorized=Action.BLOCK)).action is Action.BLOCK
 
 
+def test_a_mild_category_does_not_hide_harm_without_a_name() -> None:
+    mild = tuple(replace(c, at_most=Action.ALLOW) for c in POLICY.categories)
+    decision = run(text(0.95, "hate", "unheard_of"), policy=replace(POLICY, categories=mild, uncategorized=Action.BLOCK))
+    assert (decision.action, named(decision)) == (Action.BLOCK, ["hate", "uncategorized"])
+
+
 def test_below_the_threshold_nothing_is_named() -> None:
     decision = run(text(0.3, "hate"))
     assert named(decision) == []

@@ -27,6 +27,8 @@ pytestmark = pytest.mark.timeout(120)
         ({"mode": "label"}, ["parts", "at least one"]),
         (text("x", priority=77), ["priority", "less than or equal to 9"]),
         (text("x", deadline_ms=-1), ["deadline_ms"]),
+        (text("x", deadline_ms=10**400), ["deadline_ms"]),  # would not fit a float, hence never end
+        ({"mode": "label", "parts": [{"id": "t", "modality": "text", "text": "x"}] * 257}, ["parts", "found 257", "at most 256"]),
         (text("x", categories_from=1.5), ["categories_from"]),
         ({"mode": "label", "parts": [{"id": "t", "modality": "text"}]}, ["parts[0].text", "found none"]),
         (text("y" * 9_000), ["parts[0].text", "found 9000 characters", "at most 8000"]),

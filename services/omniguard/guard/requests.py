@@ -11,6 +11,8 @@ __all__ = ["parse", "verify"]
 
 _PICTURES = ("jpeg", "png", "webp")
 _SOUNDS = ("pcm16", "flac")
+MAX_PARTS = 256
+"""Far more than a segment has; without a bound, one request of a million short texts would hold a lane for hours."""
 _SAMPLE = 2
 """Bytes of a PCM16 sample."""
 
@@ -41,6 +43,8 @@ def verify(request: GuardRequest, media: tuple[bytes, ...], can: Capabilities) -
         return
     if not request.parts:
         raise _invalid("parts: found none, expected at least one part to judge")
+    if len(request.parts) > MAX_PARTS:
+        raise _invalid(f"parts: found {len(request.parts)}, expected at most {MAX_PARTS}; ask about a segment at a time")
     frames = 0
     seconds = 0.0
     for place, part in enumerate(request.parts):

@@ -19,6 +19,9 @@ MEDIA = "MEDIA"
 EVENT = "EVENT"
 UNSAFE = "UNSAFE"
 
+MAX_DEADLINE_MS = 2**53
+"""Larger than any date apart; beyond, seconds could not be told as a float."""
+
 Score = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -96,7 +99,7 @@ class GuardRequest(Wire):
     label: Literal["safe", "unsafe"] | None = None
     categories: tuple[str, ...] = ()
     max_tokens: int = Field(default=256, ge=1, le=4096)
-    deadline_ms: int | None = Field(default=None, ge=0)
+    deadline_ms: int | None = Field(default=None, ge=0, le=MAX_DEADLINE_MS)
     priority: int = Field(default=Priority.LIVE_LABEL, ge=0, le=9)
     traceparent: str | None = None
 

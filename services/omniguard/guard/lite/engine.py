@@ -17,7 +17,7 @@ from omniguard.guard.wire import Capabilities, CategoriesEvent, CritiqueEvent, G
 
 __all__ = ["LiteEngine", "LiteSettings"]
 
-VERSION = "lite-1"
+VERSION = "lite-2"
 """Part of the model digest: raise it with any change here that can move a score."""
 _MODALITIES = ("text", "image", "audio", "video")
 

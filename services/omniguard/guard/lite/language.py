@@ -7,6 +7,7 @@ vouch for. One foreign or scrambled line inside an English text makes the whole 
 from __future__ import annotations
 
 import math
+import re
 import string
 import unicodedata
 import zlib
@@ -24,6 +25,9 @@ _MARKS = string.punctuation + "\u2026\u201c\u201d\u2018\u2013\u2014\u00a1\u00bf\
 _LONGEST = 4
 _FOREIGN = 0.2
 """Below this a stretch of a longer text is foreign; above, names and jargon explain it."""
+_JOINT = re.compile(r"(?<=[^\W\d_])[^\w\s]+(?=[^\W\d_])")
+_ENDLESS = re.compile(r"[^\W\d_]{46}")
+"""The longest word of English dictionaries has 45 letters."""
 _STRANGE = 0.1
 """Share of letters outside the Latin script from which a stretch is not English whatever the rest says."""
 
@@ -69,9 +73,16 @@ def _stretch(words: Sequence[str], weights: NDArray[np.float32], bias: float) ->
 
 
 def foreign_script(words: Sequence[str]) -> bool:
-    """True if many letters are not Latin, or one word mixes scripts (look-alike letters hide words from the heads)."""
+    """True if many letters are not Latin, or one word hides words from the heads.
+
+    It does by mixing scripts (look-alike letters), by symbols between letters (some look like a space), or by being no word at
+    all: the tokenizer reads what it cannot split as one unknown token.
+    """
     letters = strange = 0
     for word in words:
+        joints = "".join(_JOINT.findall(word))
+        if _ENDLESS.search(word) or any(unicodedata.category(c)[0] == "S" and not c.isascii() for c in joints):
+            return True
         latin = [_latin(c) for c in word if c.isalpha()]
         if any(latin) and not all(latin):
             return True

@@ -25,6 +25,8 @@ def _sure(text: str) -> bool:
         "happy birthday!!",
         "I love sushi and ramen",
         "dont be sad bro its gonna be fine",
+        "it's so good to see you\U0001f602",
+        "don't worry, we're all here with you\u2764\ufe0f",
     ],
 )
 def test_short_ordinary_english(text: str) -> None:
@@ -64,6 +66,8 @@ def test_other_languages(text: str) -> None:
         "asdf jkl qwer uiop",
         "jvyy xvyy lbh",
         "k\u0456ll them",
+        "thank you for the lovely evening with the kids kill\u2800them\u2800all",  # a blank of Braille is no white space
+        "thank you for the lovely evening with the kids " + "killthemallandburntheirhouses" * 2,
         "",
         "123 456",
         "😂😂",

@@ -113,7 +113,8 @@ class MediaInfo:
     """What probing found.
 
     `seconds` is None for stills; an animated picture is `video` without sound. `unexamined_streams` counts further sound
-    and picture tracks (a second language, a cover picture): one of each kind is decoded, the one a player would choose.
+    and picture tracks (a second language, a cover picture), of which one each is decoded, the one a player would choose; all
+    subtitles; and the pages of a picture behind its first.
     """
 
     seconds: float | None

@@ -117,7 +117,8 @@ def _choose(container: InputContainer, media_type: str, limits: DecodeLimits) ->
     audio = container.streams.best("audio", related=video)
     if not isinstance(audio, AudioStream):
         audio = None
-    others = len(container.streams.video) + len(container.streams.audio) - (video is not None) - (audio is not None)
+    shown = (container.streams.video, container.streams.audio, container.streams.subtitles)
+    others = sum(len(kind) for kind in shown) - (video is not None) - (audio is not None)
     for stream in (video, audio):
         if stream is not None:
             if stream.codec_context is None:  # PyAV's way to say that FFmpeg has no decoder for it

@@ -83,7 +83,8 @@ def probe_image(path: Path, media_type: str, limits: DecodeLimits) -> MediaInfo:
     with _picture(path, media_type, limits) as image:
         width, height = image.size
         if not _animated(image):
-            return MediaInfo(None, has_frames=True, has_sound=False, width=width, height=height)
+            pages = int(getattr(image, "n_frames", 1)) if image.format == "TIFF" else 1
+            return MediaInfo(None, has_frames=True, has_sound=False, width=width, height=height, unexamined_streams=pages - 1)
         return MediaInfo(sum(_durations(image, limits)), has_frames=True, has_sound=False, width=width, height=height)
 
 

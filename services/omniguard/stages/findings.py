@@ -31,7 +31,7 @@ class Findings:
         if info.seconds is not None:
             self._seconds[part] = info.seconds
         if info.unexamined_streams:
-            found = f"part {part} has {info.unexamined_streams} more sound or picture tracks, which were not examined"
+            found = f"part {part} has {info.unexamined_streams} more tracks or pages, which were not examined"
             self.fail(Problem(Reason.NOT_ASSESSED, f"{found}; send them as parts of their own", part))
 
     def add(self, segment: Segment, score: SegmentScore) -> None:

@@ -83,6 +83,12 @@ def test_sixteen_bits_are_scaled_and_not_cut_off(tmp_path: Path) -> None:
     assert row[-1] > 249
 
 
+def test_the_pages_behind_the_first_are_counted_as_unexamined(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(saved(quarters(), "TIFF", save_all=True, append_images=[quarters(), quarters()]))
+    assert probe(path, LIMITS).unexamined_streams == 2
+
+
 def test_what_is_transparent_shows_the_paper(tmp_path: Path) -> None:
     clear = Image.new("RGBA", (32, 32), (0, 0, 0, 0))
     assert brightness(still(tmp_path, saved(clear, "PNG"))) > 250

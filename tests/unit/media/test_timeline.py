@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from media_files.films import second_of, tone, write
+from media_files.films import grey, second_of, tone, write
 from media_files.hostile import wav
 from media_files.pictures import corners, png, quarters
 from media_files.reading import LIMITS, cut, level, pcm, seconds_seen
@@ -281,3 +281,20 @@ def test_a_gap_in_the_sound_is_silence(tmp_path: Path) -> None:
     assert len(whole) == 7 * 16_000
     assert not whole[int(2.1 * 16_000) : int(4.9 * 16_000)].any()
     assert np.abs(whole[int(5.1 * 16_000) :]).mean() > 5_000
+
+
+def test_subtitles_are_counted_as_unexamined(tmp_path: Path) -> None:
+    words = tmp_path / "words.srt"
+    words.write_text("1\n00:00:00,000 --> 00:00:01,000\nnobody reads this\n\n")
+    path = tmp_path / "film.mkv"
+    with av.open(str(words)) as source, av.open(str(path), "w") as film:
+        picture = film.add_stream("mpeg4", rate=5, width=64, height=48, pix_fmt="yuv420p")
+        written = film.add_stream_from_template(source.streams.subtitles[0])
+        for shade in range(0, 200, 40):
+            film.mux(picture.encode(av.VideoFrame.from_ndarray(grey(64, 48, shade), "rgb24")))
+        film.mux(picture.encode())
+        for packet in source.demux():
+            if packet.dts is not None:
+                packet.stream = written
+                film.mux(packet)
+    assert probe(path, LIMITS).unexamined_streams == 1

@@ -66,7 +66,7 @@ def test_tracks_that_are_not_examined_are_a_problem() -> None:
     findings.probed("p", sound(12.0, unexamined=2))
     (problem,) = findings.problems
     assert (problem.reason, problem.part) == (Reason.NOT_ASSESSED, "p")
-    assert "2 more sound or picture tracks" in problem.message
+    assert "2 more tracks or pages" in problem.message
 
 
 def test_the_segments_that_decide_are_kept_for_the_critique_in_the_order_asked_for() -> None:

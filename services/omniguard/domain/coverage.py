@@ -26,15 +26,17 @@ class PartFinding:
 def modalities_of(declared: Modality, segment: SegmentScore) -> frozenset[Modality]:
     """What a segment is made of, and hence what must be vouched for in it.
 
-    A segment has its part's modality, with two exceptions that show in the keys of `assessed` and `scores`: an animated image is
-    judged as video, and a video has sound where one of them has the key `audio`. Whoever judges a segment with sound
-    must therefore set `assessed["audio"]`, empty where nothing is vouched for.
+    A segment has its part's modality, with three exceptions that show in the keys of `assessed` and `scores`: an animated
+    image is judged as video, a video has sound where one of them has the key `audio`, and what was sent as sound may hold
+    pictures. Whoever judges a segment with sound must therefore set `assessed["audio"]`, empty where nothing is vouched for.
     """
     keys = {*segment.assessed, *segment.scores}
     if declared is Modality.IMAGE and Modality.VIDEO in keys:
         return frozenset({Modality.VIDEO})
     if declared is Modality.VIDEO and Modality.AUDIO in keys:
         return frozenset({Modality.VIDEO, Modality.AUDIO})
+    if declared is Modality.AUDIO and Modality.VIDEO in keys:
+        return frozenset({Modality.AUDIO, Modality.VIDEO})
     return frozenset({declared})
 
 

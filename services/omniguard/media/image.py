@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
 
-from PIL import Image, ImageOps, ImageSequence
+from PIL import Image, ImageOps, ImageSequence, ImageStat
 
 from omniguard.domain.content import Frame, MediaInfo, Modality, Segment
 from omniguard.domain.plan import ChunkPlan
@@ -149,15 +149,20 @@ def _frame_at(image: Image.Image, starts: list[float], time: float, plan: ChunkP
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Apply the EXIF orientation, and turn any mode into 8-bit RGB; what is transparent shows white."""
+    """Apply the EXIF orientation, and turn any mode into 8-bit RGB; what is transparent shows paper."""
     turned = ImageOps.exif_transpose(image)
     if turned.mode in _SIXTEEN_BIT:
         return _eight_bit(turned).convert("RGB")
     if turned.has_transparency_data:
         clear = turned.convert("RGBA")
-        paper = Image.new("RGBA", clear.size, "white")
-        return Image.alpha_composite(paper, clear).convert("RGB")
+        return Image.alpha_composite(Image.new("RGBA", clear.size, _paper(clear)), clear).convert("RGB")
     return turned.convert("RGB")
+
+
+def _paper(clear: Image.Image) -> str:
+    """White; black where what shows is light: white writing on a clear ground is plain to read on a dark page."""
+    shown = ImageStat.Stat(clear.convert("L"), mask=clear.getchannel("A"))
+    return "black" if shown.count[0] and shown.mean[0] > 127 else "white"
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:

@@ -94,6 +94,15 @@ def test_what_is_transparent_shows_the_paper(tmp_path: Path) -> None:
     assert brightness(still(tmp_path, saved(clear, "PNG"))) > 250
 
 
+@pytest.mark.parametrize("ink", ["white", "black"])
+def test_writing_on_a_clear_ground_stands_out_whatever_its_ink(ink: str, tmp_path: Path) -> None:
+    written = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
+    written.paste(Image.new("RGBA", (32, 32), ink), (16, 16))
+    picture = Image.open(io.BytesIO(still(tmp_path, saved(written, "PNG")))).convert("L")
+    darkest, lightest = picture.getextrema()
+    assert lightest - darkest > 200
+
+
 def test_a_picture_over_the_plan_is_made_smaller(tmp_path: Path) -> None:
     data = still(tmp_path, saved(quarters(800, 600), "PNG"), ChunkPlan(max_pixels=30_000))
     assert Image.open(io.BytesIO(data)).size == (200, 150)

@@ -33,6 +33,8 @@ log = structlog.get_logger("omniguard.worker")
 
 COMMIT_SECONDS = 1.0
 LAST_COMMIT_SECONDS = 5.0
+READ_AHEAD = 8
+"""Records read ahead, as a multiple of the window: with a buffer of one window Faust pauses and resumes partitions all the time."""
 LEAVE_SECONDS = 5.0
 NEVER_EVICT_SECONDS = 7 * 86_400.0
 """Faust stops polling while its buffer is full, and an event may take an hour: we watch liveness, not the poll interval."""
@@ -44,7 +46,7 @@ class Consuming:
 
     topic: str
     group: str
-    buffer: int
+    window: int
     drain_timeout: float
     state_folder: Path
 
@@ -115,12 +117,12 @@ def build_app(kafka: KafkaSettings, consuming: Consuming, window: Window, intake
         broker=[f"kafka://{address}" for address in kafka.bootstrap.split(",")],
         broker_credentials=_credentials(kafka),
         broker_max_poll_interval=NEVER_EVICT_SECONDS,
-        broker_max_poll_records=consuming.buffer,
+        broker_max_poll_records=READ_AHEAD * consuming.window,
         broker_session_timeout=kafka.session_timeout,
         broker_heartbeat_interval=kafka.session_timeout / 4,
         consumer_auto_offset_reset="earliest",  # for partitions added later; a first start is decided by `start_offsets`
         datadir=consuming.state_folder / "faust",
-        stream_buffer_maxsize=consuming.buffer,
+        stream_buffer_maxsize=READ_AHEAD * consuming.window,
         stream_wait_empty=False,
         store="memory://",
         topic_allow_declare=False,

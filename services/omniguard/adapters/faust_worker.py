@@ -34,7 +34,7 @@ log = structlog.get_logger("omniguard.worker")
 COMMIT_SECONDS = 1.0
 LAST_COMMIT_SECONDS = 5.0
 READ_AHEAD = 8
-"""Records read ahead, as a multiple of the window: with a buffer of one window Faust pauses and resumes partitions all the time."""
+"""Records read ahead, as a multiple of the window: with a buffer of one window Faust keeps pausing and resuming partitions."""
 LEAVE_SECONDS = 5.0
 NEVER_EVICT_SECONDS = 7 * 86_400.0
 """Faust stops polling while its buffer is full, and an event may take an hour: we watch liveness, not the poll interval."""

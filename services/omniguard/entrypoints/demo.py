@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import psutil
 import typer
+from filelock import FileLock, Timeout
 from rich.console import Console
 
 from omniguard.adapters.kafka_publisher import KafkaPublisher
@@ -23,6 +25,7 @@ from omniguard.entrypoints.demo_models import fetch_models, missing_megabytes
 from omniguard.entrypoints.demo_site import Site, forget_settings
 from omniguard.entrypoints.demo_view import View, table
 from omniguard.entrypoints.dev import default_state_dir
+from omniguard.errors import Misconfigured
 from omniguard.observability import configure_logging
 from omniguard.samples import MEDIA
 from omniguard.settings import KafkaSettings
@@ -45,8 +48,9 @@ def demo(
     Exit status: 0 every sample got the answer it should, 1 one did not, or something did not start.
     """
     console = Console(stderr=as_json)
-    run = Run(console, (state or default_state_dir().with_name("demo")).absolute(), model_repository, timeout)
-    with errors_as_exit_codes():
+    folder = (state or default_state_dir().with_name("demo")).absolute()
+    run = Run(console, folder, model_repository, timeout)
+    with errors_as_exit_codes(), _alone(folder):
         try:
             asyncio.run(run.run(keep=keep))
         except KeyboardInterrupt:
@@ -55,6 +59,28 @@ def demo(
         print_json(run.cases.results())
     if run.cases.wrong:
         raise typer.Exit(FAILED)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder: a second demo in it would take the first one's parts down.
+
+    Raises:
+        Misconfigured: another demo holds it.
+
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder.with_name(f"{folder.name}.lock"), blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise Misconfigured(
+            f"a demo is up in {folder} already: end it with Ctrl-C where it runs, or name another --state"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class Run:
@@ -79,7 +105,7 @@ class Run:
         """
         forget_settings()
         configure_logging(level="ERROR", json=False)
-        self._announce()
+        self._announce(keep=keep)
         try:
             with self._view:
                 await self._start_and_listen()
@@ -90,11 +116,12 @@ class Run:
             with self._console.status("ending what was started"):
                 await asyncio.to_thread(self._site.close)
 
-    def _announce(self) -> None:
+    def _announce(self, *, keep: bool) -> None:
         folder = self._site.stack.dir
+        end = "stays up until Ctrl-C" if keep else "ends what it started"
         self._console.print(
             f"This starts Kafka, Valkey, Triton and three workers on loopback ports, publishes {len(self.cases)} sample uploads, "
-            f"and compares each answer with the expected one. Then it ends what it started. Logs and data: {folder}",
+            f"and compares each answer with the expected one. Then it {end}. Logs and data: {folder}",
             soft_wrap=not self._console.is_terminal,
             highlight=False,
         )

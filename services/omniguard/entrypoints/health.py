@@ -14,6 +14,8 @@ from time import monotonic
 import orjson
 from aiohttp import web
 
+from omniguard.errors import Misconfigured
+
 PATIENCE = 3
 """Event time limits without any progress until a worker counts as stuck."""
 CHECK_SECONDS = 5.0
@@ -71,10 +73,20 @@ async def health_server(
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        await _listen(runner, host, port)
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        raise Misconfigured(
+            f"the health server cannot listen on {host}:{port} ({error.strerror}): a second worker on one host needs a port "
+            "of its own; set OMNIGUARD_WORKER__HEALTH_PORT (0 takes a free one)"
+        ) from error
 
 
 def _json(body: Mapping[str, object], status: int) -> web.Response:

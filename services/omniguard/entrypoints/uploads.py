@@ -84,16 +84,16 @@ def _part(word: str, room: int) -> dict[str, Any]:
     if _ADDRESS.fullmatch(word):
         return {"modality": _modality_of_name(word), "uri": word}
     path = Path(word)
-    if _is_file(path):
+    if _is_there(path):
         return _file(path, room)
     if _LOOKS_LIKE_A_FILE.fullmatch(word):
         raise Misconfigured(f"{word}: found no such file, expected one; to send it as a text, put it in through `-`")
     return {"modality": "text", "text": word}
 
 
-def _is_file(path: Path) -> bool:
+def _is_there(path: Path) -> bool:
     try:
-        return path.is_file()
+        return path.exists()
     except OSError:  # a long text is no file name
         return False
 
@@ -104,6 +104,7 @@ def _file(path: Path, room: int) -> dict[str, Any]:
             found = sniff(source.read(HEAD_BYTES))
         modality = modality_of(found) if found else None
         if modality is None:
+            _refuse_media_name(path)
             return {"modality": "text", "text": path.read_text(encoding="utf-8")}
         if path.stat().st_size <= room:
             data = base64.b64encode(path.read_bytes()).decode()
@@ -113,6 +114,16 @@ def _file(path: Path, room: int) -> dict[str, Any]:
     except OSError as error:
         raise Misconfigured(f"{path}: cannot be read ({error.strerror}); expected a file") from error
     return {"modality": modality.value, "media_type": found, "uri": path.absolute().as_uri()}
+
+
+def _refuse_media_name(path: Path) -> None:
+    """A picture that is none must not be judged as the text that its bytes happen to be."""
+    suffix = path.suffix.lower().removeprefix(".")
+    for kind, extensions in _EXTENSIONS.items():
+        if kind != "text" and suffix in extensions:
+            raise Misconfigured(
+                f"{path}: its name says {kind}, and its bytes are no media type that is read; expected a whole file"
+            )
 
 
 def _modality_of_name(address: str) -> str:

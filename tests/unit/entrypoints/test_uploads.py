@@ -75,3 +75,15 @@ def test_an_event_file_without_identity_needs_a_key(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match="--key"):
         event_file(path, "content-events", None)
     assert event_file(path, "content-events", "k").value == b"not JSON"
+
+
+def test_a_folder_is_no_text(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match="expected a file"):
+        parts_of([str(tmp_path)], inline=True)
+
+
+def test_a_picture_that_is_none_is_no_text(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.jpg"
+    wrong.write_text("no picture at all")
+    with pytest.raises(Misconfigured, match="its name says image"):
+        parts_of([str(wrong)], inline=True)

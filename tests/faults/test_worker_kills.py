@@ -137,7 +137,8 @@ async def test_at_random_moments(installation: Installation) -> None:
         await workers[victim].kill()
         workers[victim] = await installation.start()
     await installation.all_ended(uploads)
-    await installation.check()
+    # Three deaths make a suspect, whoever caused them: with kills at random that may be anybody, and is rightly so.
+    await installation.check(crash_suspects=versions if kills >= 3 else ())
     for worker in workers:
         await worker.kill()
     await installation.check_killed()

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
-from omniguard.adapters.memory_guard import MemoryGuard
+from omniguard.adapters.memory_guard import GuardCall, MemoryGuard
 from omniguard.domain.content import Frame, Modality, Segment, Sound, Turn
 from omniguard.domain.decision import Decision, decide
 from omniguard.domain.scores import Assessment, Critique, ModelInfo, NamedCategory, PartCoverage, SegmentScore
 from omniguard.domain.verdict import NoCritique
 from omniguard.errors import BadContent, OmniGuardError, Reason, Retryable
-from omniguard.guard.wire import Mode, Priority
+from omniguard.guard.wire import GuardRequest, Mode, Priority
 from omniguard.stages.critic import Critic
 from omniguard.stages.examine import wire_categories
 from stage_bench import POLICY
@@ -71,8 +72,16 @@ async def test_more_than_the_queue_takes_is_shed_at_once() -> None:
     assert isinstance(await write(four), Critique)
 
 
+class Hung(MemoryGuard):
+    """Never answers. The twin itself gives up at the request's deadline, which ties with the critic's own limit."""
+
+    async def critique(self, request: GuardRequest, media: Sequence[bytes], *, affinity: str = "") -> Critique:
+        self.calls.append(GuardCall(request, len(media), affinity))
+        return await asyncio.get_running_loop().create_future()
+
+
 async def test_waiting_in_the_queue_counts_towards_the_time_limit() -> None:
-    guard = MemoryGuard(delay=60)
+    guard = Hung()
     one = critic(guard, concurrency=1, queue=1, timeout=0.05)
     assert await asyncio.gather(write(one), write(one)) == [NoCritique.TIMEOUT, NoCritique.TIMEOUT]
     assert len(guard.calls) == 1

@@ -196,7 +196,7 @@ def _cached(asset: Asset) -> Path:
 def cache() -> Path:
     """The cache folder; it need not exist yet."""
     if own := os.environ.get("OMNIGUARD_CACHE"):
-        return Path(own) / "assets"
+        return Path(own).expanduser().absolute() / "assets"  # as the developer stack reads it: one folder for both
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "omniguard" / "assets"
 
 

@@ -95,8 +95,8 @@ class Explain:
         try:
             await asyncio.wait({working, hurry}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
             return working.result() if working.done() else otherwise
-        except Exception as error:  # the border: a bug of ours costs this verdict its critique, not the worker
-            log.exception("a step failed in a way it must not", stage="critique", error_type=type(error).__name__)
+        except Exception:  # the border: a bug of ours costs this verdict its critique, not the worker
+            log.exception("a step failed in a way it must not", stage="critique")
             return otherwise
         finally:
             working.cancel()

@@ -89,7 +89,7 @@ class Moderate:
 
     @contextmanager
     def _folder(self, upload: Upload) -> Iterator[Path]:
-        """A folder for the event's files; an upload of inline text needs none, and making one costs more than judging it."""
+        """A folder for the event's files; an upload of inline text needs none, and is spared the disk work."""
         if all(part.text is not None for part in upload.parts):
             yield self.media_folder
             return
@@ -151,7 +151,7 @@ class Moderate:
         except TimeoutError:
             exam.findings.fail(Problem(Reason.DEADLINE, "the deadline passed before the upload was examined to its end"))
         except Exception as error:  # the border: a bug of ours costs this upload its examination, not the worker
-            log.exception("a step failed in a way it must not", stage="judge", error_type=type(error).__name__)
+            log.exception("a step failed in a way it must not", stage="judge")
             exam.findings.fail(
                 Problem(Reason.INTERNAL, f"a step failed in a way it must not ({type(error).__name__}); report it")
             )

@@ -91,7 +91,7 @@ class Pipeline:
             problem = Problem(error.reason, str(error), error.part)
             return await self._refuse(record, slot, error.identity, error.request, error.cause, problem)
         except Exception as error:  # the border: a record that trips a bug of ours must not stop its lane
-            log.exception("a record could not be read in a way it must not", stage="parse", error_type=type(error).__name__)
+            log.exception("a record could not be read in a way it must not", stage="parse")
             await self.publish.dead_letter(record, DeadLetter("parse", type(error).__name__, _REPORT, slot.attempts))
             return "dead_letter"
         tenant = self.tenants().find(event.identity.tenant)
@@ -131,7 +131,7 @@ class Pipeline:
         except Misconfigured:
             raise
         except Exception as error:  # the border: a bug of ours costs this upload its judgement, not the worker
-            log.exception("a step failed in a way it must not", stage="decide", error_type=type(error).__name__)
+            log.exception("a step failed in a way it must not", stage="decide")
             problem = Problem(Reason.INTERNAL, f"{_REPORT} ({type(error).__name__})")
         outcome = await self._refuse(record, slot, upload.identity, upload.request, upload.cause, problem)
         if slot.owes or slot.attempts > 1:

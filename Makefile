@@ -10,10 +10,10 @@ PYTHON ?= python3.11
 JOBS ?= 2
 ARGS ?=
 
-.PHONY: help setup demo test test-engines faults lint types docs check bench load clean
+.PHONY: help setup demo test test-engines faults faults-table lint types docs check bench load clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 setup: $(READY)  ## make .venv with every pinned dependency; does nothing where that is done
 
@@ -43,8 +43,12 @@ $(ENGINES): services/locks/engines.txt $(READY)
 test-engines: $(ENGINES)  ## the torch engines against transformers' own generate, and in genuine Triton, on tiny random weights
 	.venv-engines/bin/python -m pytest tests/engines $(ARGS)
 
-faults: $(READY)  ## the fault tests in their long form: KILLS=20 kills at random moments; FAULTS_SEED=N repeats a run
-	FAULTS_KILLS=$(or $(KILLS),20) $(PY) -m pytest tests/faults --timeout 1800 -s $(ARGS)
+faults: $(READY)  ## the fault tests in their long form; EVENTS=, KILLS=, REBALANCES= size it, FAULTS_SEED=N repeats a run
+	FAULTS_EVENTS=$(or $(EVENTS),100000) FAULTS_KILLS=$(or $(KILLS),50) FAULTS_REBALANCES=$(or $(REBALANCES),50) \
+	FAULTS_MEASURED=$(CURDIR)/out/faults.jsonl $(PY) -m pytest tests/faults -m "long or not long" --timeout 14400 -s $(ARGS)
+
+faults-table: $(READY)  ## write what `make faults` measured into docs/reliability.md
+	PYTHONPATH=services:tests $(PY) -m faults.table out/faults.jsonl
 
 lint: $(READY)  ## ruff: style, complexity, security, form
 	.venv/bin/ruff check .

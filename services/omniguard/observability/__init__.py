@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from omniguard.observability.catalog import COUNTERS, GAUGES, HISTOGRAMS, Counter, Gauge, Histogram, MetricSpec
 from omniguard.observability.logs import FIELDS, configure_logging
-from omniguard.observability.metrics import COUNTERS, GAUGES, HISTOGRAMS, METRICS, Counter, Gauge, Histogram, Metrics, MetricSpec
+from omniguard.observability.metrics import METRICS, Metrics
 from omniguard.observability.tracing import (
     SPANS,
     Span,

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import structlog
 
 from omniguard.domain.content import Upload
-from omniguard.domain.deadline import deadline_for
+from omniguard.domain.deadline import Deadline, deadline_for
 from omniguard.domain.decision import Problem
 from omniguard.domain.lane import Lane
 from omniguard.domain.reason import Reason
@@ -79,7 +79,7 @@ class Moderate:
             verdict = self._finished(record, self.decide.decide(upload, tenant, exam), exam)
             self.examine.compare(exam, verdict.decision)
             slot.owes = verdict.critique_ref is not None
-            deferred = await self._answer(record, slot, verdict)
+            deferred = await self._answer(record, slot, verdict, task.deadline)
             await self.publish.free_names(verdict, exam.assessment.free)
             segments = await self.explain.segments(slot, task, exam, verdict)
         slot.leave()
@@ -171,12 +171,15 @@ class Moderate:
         verdict = replace(verdict, timings_ms=timings)
         return verdict.promising_critique() if verdict.decision.critique_wanted else verdict
 
-    async def _answer(self, record: Record, slot: Slot, verdict: Verdict) -> bool:
+    async def _answer(self, record: Record, slot: Slot, verdict: Verdict, deadline: Deadline) -> bool:
         """The verdict first; then what the operator and the late lane get of it. True if the late lane goes on with it."""
         await self.publish.verdict(verdict)
         age = (self.clock.now() - record.timestamp).total_seconds()
         METRICS.observe("omniguard_verdict_age_seconds", max(0.0, age), lane=self.rules.lane.value)
         decision = verdict.decision
+        if deadline.passed(self.clock.monotonic()) or decision.reason is Reason.DEADLINE:
+            lane, status = self.rules.lane.value, decision.status.value
+            METRICS.count("omniguard_deadline_misses_total", lane=lane, status=status)
         for problem in decision.problems:
             if not problem.reason.passing and problem.reason is not Reason.NOT_ASSESSED:
                 letter = DeadLetter(problem.stage, problem.reason.value, problem.message, slot.attempts)

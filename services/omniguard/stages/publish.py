@@ -7,12 +7,15 @@ from collections.abc import Iterable
 from omniguard.contracts import cloudevents, critique, dead_letter, free_name, verdict
 from omniguard.contracts.topics import Topics
 from omniguard.domain.lane import Lane
+from omniguard.domain.reason import Reason
 from omniguard.domain.record import Record
 from omniguard.domain.scores import GUARD_EVASION
 from omniguard.domain.verdict import CritiqueRecord, DeadLetter, Verdict
-from omniguard.observability import METRICS, inject_headers, span
+from omniguard.observability import COUNTERS, METRICS, inject_headers, span
 from omniguard.ports import Message, Publisher
 from omniguard.stages.letter_limit import LetterLimit
+
+_ERRORS = COUNTERS["omniguard_dead_letters_total"].labels["error"]
 
 
 class Publish:
@@ -50,7 +53,8 @@ class Publish:
         """
         if self._limit is not None:
             self._limit.admit(record, letter)
-        METRICS.count("omniguard_dead_letters_total", stage=letter.stage)
+        error = letter.error if letter.error in _ERRORS else Reason.INTERNAL  # the type of an exception that is none of ours
+        METRICS.count("omniguard_dead_letters_total", stage=letter.stage, error=error)
         await self._send(dead_letter.encode(record, letter, self._topics.dead_letters))
 
     async def defer(self, record: Record, lane: Lane) -> None:

@@ -20,7 +20,10 @@ def test_every_name_is_declared_once_with_help(names: object, specs: dict[str, o
 
 def test_no_label_may_tell_who_or_what() -> None:
     labels = {label for specs in (COUNTERS, GAUGES, HISTOGRAMS) for spec in specs.values() for label in spec.labels}
-    assert labels == {"outcome", "target", "reason", "stage", "kind", "result", "mode", "lane", "bound"}
+    assert labels == {
+        "outcome", "target", "reason", "stage", "kind", "result", "mode", "lane", "bound", "error", "status", "limit", "cause", "check",
+        "resource", "state", "part",
+    }  # fmt: skip
 
 
 def test_counts_sets_observes_and_renders() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 
 from omniguard.contracts.content_event import CONTENT_DELETED, parse
 from omniguard.domain.content import Deletion, Upload
@@ -24,10 +25,23 @@ class Intake:
     def __init__(self, window: Window, store: AssessmentStore, limit: LetterLimit | None = None) -> None:
         """`store` counts the starts; once the `limit` of dead letters is reached nothing more is taken."""
         self._window, self._store, self._limit = window, store, limit
+        self._in_hand: Record | None = None
+
+    @property
+    def oldest(self) -> datetime | None:
+        """The broker's timestamp of the oldest event that is short of its verdict or waits for room."""
+        waiting = [] if self._in_hand is None else [self._in_hand.timestamp]
+        return min([*waiting, *([self._window.oldest] if self._window.oldest else [])], default=None)
 
     async def take(self, record: Record) -> None:
         """Wait for room and start the record; it is dropped only if its partition was revoked, and then comes again."""
-        epoch = self._window.epoch
+        self._in_hand = record
+        try:
+            await self._take(record, self._window.epoch)
+        finally:
+            self._in_hand = None
+
+    async def _take(self, record: Record, epoch: int) -> None:
         if self._limit is not None:
             await self._limit.open()
         attempts = await self._store.attempt(record.id)

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from omniguard.domain.ledger import Ledger
 from omniguard.domain.record import Partition, Record
+from omniguard.stages.waits import Limit, Waits
 
 HURRY_SHARE = 0.25
 """Of the time to drain: what answers take that are cut short."""
@@ -75,6 +76,7 @@ class Window:
         self._max_events, self._max_bytes, self._max_open = max_events, max_bytes, max_open
         self.progress = progress
         self._bytes = 0
+        self.waits = Waits()
         self._changed = asyncio.Event()
         self._epoch = 0
         self._ledgers: dict[Partition, Ledger] = {}
@@ -92,6 +94,15 @@ class Window:
     def bytes_held(self) -> int:
         """Bytes of the events in the label window."""
         return self._bytes
+
+    @property
+    def used(self) -> Mapping[Limit, float]:
+        """Share of each limit; over 1 where the last one taken in was large."""
+        return {
+            "events": self.waiting_for_verdict / self._max_events,
+            "bytes": self._bytes / self._max_bytes,
+            "open": self.open / self._max_open,
+        }
 
     @property
     def oldest(self) -> datetime | None:
@@ -135,14 +146,16 @@ class Window:
 
         """
         epoch = self._epoch if epoch is None else epoch
-        while self._epoch == epoch and not self._has_room(alone):
+        while self._epoch == epoch and (limit := self._reached(alone)):
             self._changed.clear()
-            await self._changed.wait()
+            with self.waits.counted(limit):
+                await self._changed.wait()
         if self._epoch != epoch:
             return False
         task = self._start(record, attempts, cancels)
         if alone:
-            await asyncio.wait({task})
+            with self.waits.counted("alone"):
+                await asyncio.wait({task})
         return True
 
     async def drain(self, timeout: float) -> list[Slot]:
@@ -182,10 +195,12 @@ class Window:
         if epoch == self._epoch:
             self._committable = {**offsets, **self._committable}
 
-    def _has_room(self, alone: bool) -> bool:
+    def _reached(self, alone: bool) -> Limit | None:
+        """What leaves no room for a record, None if there is room."""
         if alone:
-            return not self._running
-        return self.waiting_for_verdict < self._max_events and self._bytes < self._max_bytes and self.open < self._max_open
+            return "alone" if self._running else None
+        used = self.used
+        return next((limit for limit in ("events", "bytes", "open") if used[limit] >= 1), None)
 
     def _start(self, record: Record, attempts: int, cancels: Cancels | None) -> asyncio.Task[None]:
         slot = Slot(self, record, attempts)

@@ -26,6 +26,7 @@ from faust.types.auth import CredentialsT
 from omniguard.adapters.kafka_client import tls_context
 from omniguard.adapters.kafka_records import read_any_header_name
 from omniguard.domain.record import Partition, Record
+from omniguard.observability import METRICS
 from omniguard.settings import KafkaSettings
 from omniguard.stages.intake import Intake
 from omniguard.stages.window import Window
@@ -96,13 +97,20 @@ class GuardApp(faust.App):
             return False
         return False
 
+    def on_rebalance_start(self) -> None:
+        """Faust's hook."""
+        METRICS.count("omniguard_rebalances_total")
+        super().on_rebalance_start()
+
     @property
     def consuming(self) -> bool:
         """True once partitions are assigned, or no partition is left for this worker, and no rebalance is under way."""
         return bool(self.started) and not self.rebalancing
 
     async def _consumer_wait_empty(self, consumer: Any, logger: Any) -> None:  # noqa: ARG002  Faust's hook for revoke and stop
-        cancelled = await self.intake.drain(self.drain_timeout)
+        with METRICS.timed("omniguard_drain_seconds"):
+            cancelled = await self.intake.drain(self.drain_timeout)
+        METRICS.count("omniguard_drain_cancelled_events_total", cancelled)
         log.info("drained the window", count=cancelled)
         try:
             async with asyncio.timeout(LAST_COMMIT_SECONDS):

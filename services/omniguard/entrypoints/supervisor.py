@@ -90,6 +90,7 @@ class Supervisor:
 
     async def run(self) -> None:
         """Until cancelled."""
+        self._metrics.set("omniguard_canary_last_success_timestamp_seconds", time.time())  # none may ever come
         try:
             while True:
                 await self._look()
@@ -143,6 +144,7 @@ class Supervisor:
                 canary.result()
                 self._failures = 0
             except (CanaryFailed, Away):
+                self._metrics.count("omniguard_canaries_total", outcome="failed")
                 self._failures += 1  # Away: a model that tells its status, and has room for a canary, says it cannot judge
             except ProcessDead:
                 pass  # the next look at the status says the same
@@ -153,6 +155,11 @@ class Supervisor:
     async def _send_canary(self) -> None:
         with self._metrics.timed("omniguard_canary_duration_seconds"):
             await self._control.canary()
+        self._answered()
+
+    def _answered(self) -> None:
+        self._metrics.count("omniguard_canaries_total", outcome="good")
+        self._metrics.set("omniguard_canary_last_success_timestamp_seconds", time.time())
 
     async def _drop_canary(self) -> None:
         canary, self._canary = self._canary, None
@@ -186,6 +193,7 @@ class Supervisor:
             await self._control.reload(self._rules.unload_timeout, self._rules.load_timeout)
             async with asyncio.timeout(max(self._rules.warm_up, self._rules.silence(0.0))):
                 await self._control.canary()
+                self._answered()
         except (ReloadFailed, CanaryFailed, ProcessDead, Away, TimeoutError) as error:
             log.error("the reload did not mend the model", exc_info=error)
             return False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Coroutine
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -17,6 +16,7 @@ from omniguard.adapters.start_offsets import ensure_start
 from omniguard.bootstrap import Service, kafka_publisher, service
 from omniguard.domain.lane import Lane
 from omniguard.entrypoints.health import Liveness, health_server
+from omniguard.entrypoints.worker_gauges import WorkerGauges
 from omniguard.observability import METRICS, configure_logging, configure_tracing
 from omniguard.ports import GuardModel
 from omniguard.settings import Settings
@@ -58,6 +58,7 @@ class _Worker:
         self._settings, self._start, self._ready, self._guard = settings, start, ready, guard
         limit = settings.worker.event_time_limit or settings.worker.backfill_seconds
         self._liveness = Liveness(limit, self._records_wait)
+        self._gauges = WorkerGauges(settings.worker)
         self._told_to_stop = asyncio.Event()
         self._publisher: KafkaPublisher | None = None
         self._service: Service | None = None
@@ -129,12 +130,7 @@ class _Worker:
         }
 
     def _metrics(self) -> bytes:
+        self._gauges.ready(self._readiness())
         if self._service is not None:
-            window = self._service.window
-            METRICS.set("omniguard_window_events", window.waiting_for_verdict)
-            METRICS.set("omniguard_window_bytes", window.bytes_held)
-            METRICS.set("omniguard_ledger_depth", window.open)
-            METRICS.set("omniguard_critique_window_events", self._service.critic.waiting)
-            oldest = window.oldest
-            METRICS.set("omniguard_lag_age_seconds", (datetime.now(UTC) - oldest).total_seconds() if oldest else 0.0)
+            self._gauges.tell(self._service)
         return METRICS.render()

@@ -1,0 +1,44 @@
+"""What a worker tells of itself at every scrape: how full, how late, how ready."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from omniguard.bootstrap import Service
+from omniguard.observability import METRICS, Metrics
+from omniguard.settings import WorkerSettings
+
+
+class WorkerGauges:
+    """Of one process, hence of one lane."""
+
+    def __init__(self, worker: WorkerSettings, metrics: Metrics = METRICS) -> None:
+        """Tell the lane's limit, which does not change."""
+        self._lane, self._metrics = worker.lane.value, metrics
+        self._critiques = worker.critique_window
+        self._waited: dict[str, float] = {}
+        metrics.set("omniguard_lane_limit_seconds", worker.event_time_limit or worker.late_max_age, lane=self._lane)
+
+    def ready(self, checks: Mapping[str, bool]) -> None:
+        """The conditions of /readyz."""
+        for check, holds in checks.items():
+            self._metrics.set("omniguard_worker_ready", int(holds), lane=self._lane, check=check)
+
+    def tell(self, service: Service) -> None:
+        """Windows, waits and lag."""
+        window, metrics = service.window, self._metrics
+        metrics.set("omniguard_window_events", window.waiting_for_verdict)
+        metrics.set("omniguard_window_bytes", window.bytes_held)
+        metrics.set("omniguard_ledger_depth", window.open)
+        metrics.set("omniguard_critique_window_events", service.critic.waiting)
+        shares: dict[str, float] = {**window.used, "critiques": service.critic.waiting / self._critiques}
+        for resource, share in shares.items():
+            metrics.set("omniguard_window_ratio", share, lane=self._lane, resource=resource)
+        for limit, seconds in window.waits.seconds.items():
+            more = seconds - self._waited.get(limit, 0.0)
+            metrics.count("omniguard_window_full_seconds_total", max(0.0, more), lane=self._lane, limit=limit)
+            self._waited[limit] = seconds
+        oldest = service.intake.oldest
+        age = (datetime.now(UTC) - oldest).total_seconds() if oldest else 0.0
+        metrics.set("omniguard_lag_age_seconds", max(0.0, age), lane=self._lane)

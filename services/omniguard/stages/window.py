@@ -96,7 +96,7 @@ class Window:
         return self._bytes
 
     @property
-    def used(self) -> Mapping[Limit, float]:
+    def used(self) -> Mapping[str, float]:
         """Share of each limit; over 1 where the last one taken in was large."""
         return {
             "events": self.waiting_for_verdict / self._max_events,

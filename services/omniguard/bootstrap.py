@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
 
 from omniguard.adapters.attempt_files import AttemptFiles
 from omniguard.adapters.clock import SystemClock
@@ -26,6 +29,7 @@ from omniguard.domain.lane import Lane
 from omniguard.domain.plan import ChunkPlan
 from omniguard.domain.tenant import Tenants
 from omniguard.errors import Misconfigured
+from omniguard.media.sandbox import PARTS
 from omniguard.observability import METRICS
 from omniguard.ports import AssessmentStore, Clock, GuardModel, Publisher
 from omniguard.settings import Settings
@@ -46,6 +50,8 @@ from omniguard.stages.pipeline import Pipeline
 from omniguard.stages.publish import Publish
 from omniguard.stages.quota import Quotas
 from omniguard.stages.window import Window
+
+log = structlog.get_logger("omniguard.worker")
 
 OPEN_PER_WINDOW = 64
 """Offsets that may be open at once, as a multiple of the label and critique windows: what one slow head event may hold back."""
@@ -90,7 +96,7 @@ async def service(
     calibrated = Calibrated(load_calibration(settings.policy.calibration) if settings.policy.calibration else None)
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(media_folder(settings.worker.media_folder))
-        decoder = await stack.enter_async_context(ProcessDecoder(processes=settings.worker.decode_processes))
+        decoder = await stack.enter_async_context(_decoder(settings, folder))
         asked = (
             guard
             if guard is not None
@@ -136,6 +142,19 @@ async def service(
             progress=progress,
         )
         yield Service(lane, topics, pipeline, window, Intake(window, kept, limit), critic, model, limit)
+
+
+@asynccontextmanager
+async def _decoder(settings: Settings, folder: Path) -> AsyncIterator[ProcessDecoder]:
+    """Decoders that read this process' own media alone; what their sandbox is made of is logged and measured."""
+    worker = settings.worker
+    async with ProcessDecoder(processes=worker.decode_processes, folder=folder, required=worker.sandbox_required) as decoder:
+        for part in PARTS:
+            METRICS.set("omniguard_decoder_sandbox", part in decoder.sandbox, part=part)
+        missing = [part for part in PARTS if part not in decoder.sandbox]
+        tell = log.warning if missing else log.info
+        tell("decoder_sandbox", in_force=list(decoder.sandbox), missing=missing)
+        yield decoder
 
 
 async def _first_stage(

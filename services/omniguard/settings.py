@@ -38,6 +38,7 @@ PREFIX = "OMNIGUARD_"
 _SCRATCH = Path("/tmp/omniguard")  # noqa: S108  a default for one machine; the chart mounts a volume of its own
 Tokens = Annotated[int, Field(ge=1, le=4096)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
+SandboxPart = Literal["limits", "privileges", "namespaces", "landlock", "seccomp"]
 
 
 class CascadeSettings(Group):
@@ -96,10 +97,20 @@ class WorkerSettings(Group):
     media_folder: Path = Field(default=_SCRATCH / "media", description="Where fetched media lie while examined.")
     state_folder: Path = Field(default=_SCRATCH / "state", description="Where starts of events are counted, beside Redis.")
     decode_processes: Count = Field(default=2, description="Processes that decode media.")
+    sandbox_required: Annotated[tuple[SandboxPart, ...], NoDecode] = Field(
+        default=(),
+        description="Parts of the decoders' sandbox without which the worker does not start, comma-separated: limits, privileges, "
+        "namespaces, landlock, seccomp. See security.md.",
+    )
     fetch_concurrency: Count = Field(default=16, description="Parts fetched at once.")
     judge_concurrency: Count = Field(default=16, description="Requests to the guard at once.")
     health_host: str = Field(default="127.0.0.1", description="Address of /healthz, /readyz and /metrics.")
     health_port: Port = Field(default=8080, description="Port of /healthz, /readyz and /metrics; 0 takes a free one.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split(cls, values: Any) -> Any:
+        return by_commas(values, "sandbox_required")
 
     @model_validator(mode="after")
     def _shrinks(self) -> Self:

@@ -115,10 +115,10 @@ class RedisSettings(Group):
         return self
 
 
-def by_commas(values: Any) -> Any:
-    """Addresses as the environment has them: one text, by commas."""
-    if isinstance(values, dict) and isinstance(values.get("addresses"), str):
-        return {**values, "addresses": tuple(a.strip() for a in values["addresses"].split(",") if a.strip())}
+def by_commas(values: Any, name: str = "addresses") -> Any:
+    """Several values as the environment has them: one text, by commas."""
+    if isinstance(values, dict) and isinstance(values.get(name), str):
+        return {**values, name: tuple(each.strip() for each in values[name].split(",") if each.strip())}
     return values
 
 

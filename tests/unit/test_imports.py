@@ -26,7 +26,7 @@ BELOW: dict[str, set[str]] = {
     "samples": {"contracts"},
     "devstack": {"errors"},
     "evaluation": {"domain", "errors", "guard"},
-    "bootstrap": {"domain", "errors", "ports", "contracts", "observability", "stages", "adapters", "settings"},
+    "bootstrap": {"domain", "errors", "ports", "contracts", "media", "observability", "stages", "adapters", "settings"},
 }
 """What each part may import besides itself; `guard.wire` alone is the contract with the model. The rest may import anything."""
 

@@ -18,7 +18,9 @@ from omniguard.errors import BadContent, Misconfigured, Reason
 from omniguard.media.framing import PREFIX, BrokenFrame, lengths, pack
 from omniguard.media.limits import DecodeLimits
 
+ENTRY = "omniguard.media.child"
 _PACKAGE_ROOT = Path(omniguard.__file__).parent.parent
+_LONGEST_MESSAGE = 500
 
 
 class DiedIdle(Exception):
@@ -34,16 +36,18 @@ class DecoderProcess:
         self._limits = limits
         self._busy = False
         self.tasks = 0
+        self.sandbox: tuple[str, ...] = ()
+        """The parts of the sandbox that it has put on, once it has begun a request."""
 
     @classmethod
-    async def start(cls, limits: DecodeLimits) -> DecoderProcess:
-        """Start a child.
+    async def start(cls, limits: DecodeLimits, folder: Path) -> DecoderProcess:
+        """Start a child that reads media below `folder`.
 
         Raises:
             Misconfigured: the interpreter cannot be started.
 
         """
-        command = (sys.executable, "-P", "-s", "-m", "omniguard.media.child", orjson.dumps(asdict(limits)).decode())
+        command = (sys.executable, "-P", "-s", "-m", ENTRY, orjson.dumps(asdict(limits)).decode(), str(folder))
         environment = {"PYTHONPATH": str(_PACKAGE_ROOT), "LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1"}
         pipe = asyncio.subprocess.PIPE
         try:
@@ -87,14 +91,15 @@ class DecoderProcess:
             header, body = await self._answer(deadline - loop.time(), begun)
             kind = header.get("kind")
             if kind == "begun":
-                begun = True
+                begun, self.sandbox = True, tuple(map(str, header.get("sandbox", ())))
                 continue
-            if kind != "segment":
-                self._busy = False
             if kind == "error":
-                raise BadContent(Reason(header["reason"]), str(header["message"]))
+                refusal = _refusal(header)
+                self._busy = False
+                raise refusal
             yield header, body
             if kind != "segment":
+                self._busy = False  # not before the answer was understood: who talks nonsense is not asked again
                 return
 
     async def _answer(self, seconds_left: float, begun: bool) -> tuple[dict[str, Any], bytes]:
@@ -119,13 +124,18 @@ class DecoderProcess:
         stdout = self._process.stdout
         assert stdout is not None  # we asked for the pipe
         head, body = lengths(await stdout.readexactly(PREFIX.size))
-        header: dict[str, Any] = orjson.loads(await stdout.readexactly(head))
+        header = orjson.loads(await stdout.readexactly(head))
+        if not isinstance(header, dict):
+            raise BrokenFrame("a header that is no object")
         return header, await stdout.readexactly(body)
 
     def _crash(self, code: int) -> BadContent:
         if code == -signal.SIGXCPU:
             limit = f"{self._limits.cpu_seconds} s of processor time"
             return BadContent(Reason.DAMAGED, f"decoding did not end within {limit}: send a shorter or smaller file")
+        if code == -signal.SIGSYS:
+            message = "the sandbox ended the decoder process: it asked the kernel for what no decoding needs; the file is hostile"
+            return BadContent(Reason.DECODER_CRASHED, message)
         name = signal.Signals(-code).name if code < 0 else f"exit status {code}"
         return BadContent(Reason.DECODER_CRASHED, f"the decoder process ended with {name} on this part; the file may be hostile")
 
@@ -134,3 +144,11 @@ class DecoderProcess:
         if self._process.returncode is None:
             self._process.kill()
         await self._process.wait()
+
+
+def _refusal(header: Mapping[str, Any]) -> BadContent:
+    """What the child says of the file. A child that a file has taken over may say anything."""
+    try:
+        return BadContent(Reason(header["reason"]), str(header["message"])[:_LONGEST_MESSAGE])
+    except (KeyError, ValueError) as error:
+        raise BrokenFrame(f"an error that is not one: {type(error).__name__}") from error

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -33,6 +34,7 @@ class ProcessDecoder:
 
     At most `processes` run at once. Media longer than 30 s, whose children wait for the judge, hold at most all but one of
     them, so that stills and short clips are never kept waiting. A child serves `max_tasks` files, then a new one follows.
+    It reads nothing but media below `folder`, and has no network; which parts of that the platform gives is in `sandbox`.
     """
 
     def __init__(
@@ -41,10 +43,20 @@ class ProcessDecoder:
         processes: int = 4,
         limits: DecodeLimits | None = None,
         max_tasks: int = 200,
+        folder: Path | None = None,
+        required: Collection[str] = (),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start nothing yet: children come with the first files, or with `start`."""
+        """Start nothing yet: children come with the first files, or with `start`.
+
+        `folder` is where media lie, by default the system's folder for temporary files. `required` are the parts of the
+        sandbox (`media.sandbox.PARTS`) without which nothing is decoded.
+        """
         self._limits = limits or DecodeLimits()
+        self._folder = folder or Path(tempfile.gettempdir())
+        self._required = frozenset(required)
+        self.sandbox: tuple[str, ...] = ()
+        """The parts that are in force here; known after `start`."""
         self._max_tasks = max_tasks
         self._monotonic = monotonic
         self._slots = asyncio.Semaphore(processes)
@@ -70,7 +82,7 @@ class ProcessDecoder:
         """Prove that a child starts and answers, so that a broken installation shows at once.
 
         Raises:
-            Misconfigured: it does not; the message says how to see why.
+            Misconfigured: it does not, or without a required part of the sandbox; the message says how to see why.
 
         """
         child = await self._new()
@@ -82,8 +94,15 @@ class ProcessDecoder:
                 raise Misconfigured(f"the decoder process does not work: {error}") from error
         except (DiedIdle, TimeoutError) as error:
             await self._drop(child)
-            hint = "see what `python -m omniguard.media.child '{}' < /dev/null` says"
+            hint = f"see what `python -m omniguard.media.child '{{}}' {self._folder} < /dev/null` says"
             raise Misconfigured(f"the decoder process does not start ({error or 'no answer in time'}): {hint}") from error
+        self.sandbox = child.sandbox
+        if missing := self._required - set(child.sandbox):
+            await self._drop(child)
+            raise Misconfigured(
+                f"decoder sandbox: found no {', '.join(sorted(missing))}, expected it as worker.sandbox_required says: "
+                "run where the kernel and the container's runtime allow it, or take it from that setting"
+            )
         self._idle.append(child)
 
     async def close(self) -> None:
@@ -94,9 +113,10 @@ class ProcessDecoder:
     async def probe(self, part: FetchedPart, deadline: Deadline) -> MediaInfo:
         """As the port says."""
         answer = MediaInfo(None, has_frames=False, has_sound=False)
-        async with aclosing(self._ask(part, {"op": "probe"}, deadline)) as answers:
-            async for header, _ in answers:
-                answer = unpack_info(header)
+        with _understood(part):
+            async with aclosing(self._ask(part, {"op": "probe"}, deadline)) as answers:
+                async for header, _ in answers:
+                    answer = unpack_info(header)
         return answer
 
     async def segments(
@@ -129,11 +149,12 @@ class ProcessDecoder:
         """Fill the queue; None says that there will be no more."""
         request = {"op": "segments", "plan": asdict(plan)}
         try:
-            async with aclosing(self._ask(part, request, deadline, long=long)) as answers:
-                async for header, body in answers:
-                    if header["kind"] == "segment":
-                        await room.acquire()
-                        ready.put_nowait(unpack_segment(part.id, header, body))
+            with _understood(part):
+                async with aclosing(self._ask(part, request, deadline, long=long)) as answers:
+                    async for header, body in answers:
+                        if header.get("kind") == "segment":
+                            await room.acquire()
+                            ready.put_nowait(unpack_segment(part.id, header, body))
         finally:
             ready.put_nowait(None)
 
@@ -158,8 +179,6 @@ class ProcessDecoder:
             raise Retryable(Reason.DEADLINE, "the deadline passed while the part was decoded", part=part.id) from error
         except Misconfigured as error:
             raise BadContent(Reason.DECODER_CRASHED, str(error), part=part.id) from error
-        except BrokenFrame as error:
-            raise BadContent(Reason.DECODER_CRASHED, f"the decoder process answered nonsense ({error})", part=part.id) from error
         except BadContent as error:
             error.part = part.id
             raise
@@ -193,7 +212,7 @@ class ProcessDecoder:
                 await self._drop(child)
 
     async def _new(self) -> DecoderProcess:
-        child = await DecoderProcess.start(self._limits)
+        child = await DecoderProcess.start(self._limits, self._folder)
         self._children.add(child)
         return child
 
@@ -237,6 +256,15 @@ def _path(part: FetchedPart) -> Path:
     if part.path is None:
         raise BadContent(Reason.UNSUPPORTED, "the part holds no media file; expected an image, sound or video", part=part.id)
     return part.path
+
+
+@contextmanager
+def _understood(part: FetchedPart) -> Iterator[None]:
+    """A decoder that a file has taken over may answer anything: that costs this part its examination, and no more."""
+    try:
+        yield
+    except BrokenFrame as error:
+        raise BadContent(Reason.DECODER_CRASHED, f"the decoder process answered nonsense ({error})", part=part.id) from error
 
 
 @contextmanager

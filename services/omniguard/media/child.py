@@ -1,14 +1,13 @@
-"""The decoder process: `python -m omniguard.media.child LIMITS`, where LIMITS is `DecodeLimits` as JSON.
+"""The decoder process: `python -m omniguard.media.child LIMITS FOLDER`, where LIMITS is `DecodeLimits` as JSON.
 
 Reads requests from standard input and answers on standard output, one at a time, until the input ends. It holds no
-secrets, cannot write files, and has bounds on memory and processor time, since a codec's fault may be somebody's tool.
+secrets, and before it opens the first file below FOLDER it gives up all else: a codec's fault may be somebody's tool.
 """
 
 from __future__ import annotations
 
 import os
 import resource
-import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,18 +21,20 @@ from omniguard.media.container import silence_ffmpeg
 from omniguard.media.decode import decode, probe
 from omniguard.media.framing import PREFIX, lengths, pack, pack_info, pack_segment
 from omniguard.media.limits import DecodeLimits
+from omniguard.media.sandbox import confine
 
 
-def main(argument: str) -> int:
+def main(limits_given: str, folder: str) -> int:
     """Serve until the input ends; 0 then, 1 after an error of our own (a codec's crash ends the process by signal)."""
-    limits = DecodeLimits(**orjson.loads(argument))
+    limits = DecodeLimits(**orjson.loads(limits_given))
     requests, answers = _private_streams()
-    _confine(limits)
     silence_ffmpeg()
+    begun = pack({"kind": "begun", "sandbox": confine(limits, Path(folder))})
     while prefix := requests.read(PREFIX.size):
         head, body = lengths(prefix)
         request = orjson.loads(requests.read(head + body)[:head])
         _allow_cpu(limits.cpu_seconds)
+        _send(answers, begun)
         if not _serve(request, answers, limits):
             return 1
     return 0
@@ -41,7 +42,6 @@ def main(argument: str) -> int:
 
 def _serve(request: Mapping[str, Any], answers: BinaryIO, limits: DecodeLimits) -> bool:
     """Answer one request; False if the process should not be used again."""
-    _send(answers, pack({"kind": "begun"}))
     again, last = True, pack({"kind": "end"})
     try:
         path = Path(request["path"])
@@ -89,13 +89,6 @@ def _private_streams() -> tuple[BinaryIO, BinaryIO]:
     return requests, answers
 
 
-def _confine(limits: DecodeLimits) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the owner, which then closes our input
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
-
-
 def _allow_cpu(seconds: int) -> None:
     """So much more processor time from now on; then SIGXCPU ends the process."""
     used = resource.getrusage(resource.RUSAGE_SELF)
@@ -104,4 +97,4 @@ def _allow_cpu(seconds: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:3]))

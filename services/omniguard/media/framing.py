@@ -94,6 +94,10 @@ def unpack_info(header: Mapping[str, Any]) -> MediaInfo:
 
     """
     try:
-        return MediaInfo(**header["info"])
+        info = MediaInfo(**header["info"])
     except (KeyError, TypeError) as error:
         raise BrokenFrame(f"an answer to a probe is not one: {type(error).__name__}") from error
+    counts = (info.width, info.height, info.unexamined_streams, info.covers)
+    if not isinstance(info.seconds, float | int | None) or not all(isinstance(count, int) and count >= 0 for count in counts):
+        raise BrokenFrame("an answer to a probe holds what is no number")
+    return info

@@ -99,8 +99,8 @@ class WorkerSettings(Group):
     decode_processes: Count = Field(default=2, description="Processes that decode media.")
     sandbox_required: Annotated[tuple[SandboxPart, ...], NoDecode] = Field(
         default=(),
-        description="Parts of the decoders' sandbox without which the worker does not start, comma-separated: limits, privileges, "
-        "namespaces, landlock, seccomp. See security.md.",
+        description="Parts of the decoders' sandbox without which the worker does not start, by commas: limits, privileges, "
+        "namespaces, landlock, seccomp; see security.md.",
     )
     fetch_concurrency: Count = Field(default=16, description="Parts fetched at once.")
     judge_concurrency: Count = Field(default=16, description="Requests to the guard at once.")

@@ -20,16 +20,8 @@ PARTS: Final = ("limits", "privileges", "namespaces", "landlock", "seccomp")
 `namespaces`: no network; `landlock`: nothing is read but media and libraries; `seccomp`: no call that decoding does not need."""
 _MAX_FILES: Final = 64
 _MAX_THREADS: Final = 512
-_LIBRARIES: Final = (
-    "/lib",
-    "/lib64",
-    "/usr/lib",
-    "/usr/lib64",
-    "/usr/local/lib",
-    "/etc/ld.so.cache",
-    "/dev/null",
-    "/dev/urandom",
-)
+_LIBRARIES: Final = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache")
+_DEVICES: Final = ("/dev/null", "/dev/urandom")
 
 
 def confine(limits: DecodeLimits, media: Path) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ OmniGuardError
 │   ├── Unidentifiable     ... and nobody can say whose it is: no verdict is possible
 │   └── BadContent         ... but it has an identity: an indeterminate verdict goes with the dead letter
 ├── Retryable              a passing failure of something we depend on
+│   └── ModelDied          ... and the guard's process went with this request under way: it may have killed it
 └── Misconfigured          the operator must change a file or a setting; the process refuses to start
 
 A message says what was found, what was expected and what to do. It holds no user content: it travels in headers and logs.
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 from omniguard.domain.reason import Reason
 
-__all__ = ["BadContent", "Misconfigured", "OmniGuardError", "Poison", "Reason", "Retryable", "Unidentifiable"]
+__all__ = ["BadContent", "Misconfigured", "ModelDied", "OmniGuardError", "Poison", "Reason", "Retryable", "Unidentifiable"]
 
 
 class OmniGuardError(Exception):
@@ -54,3 +55,15 @@ class Retryable(OmniGuardError):
         super().__init__(message)
         self.reason = reason
         self.part = part
+
+
+class ModelDied(Retryable):
+    """The guard's process died, or had to be replaced, with this request under way.
+
+    `death` is the same word for every request that one death took.
+    """
+
+    def __init__(self, message: str, *, death: str) -> None:
+        """Passing: the next process may answer."""
+        super().__init__(Reason.GUARD_UNAVAILABLE, message)
+        self.death = death

@@ -3,6 +3,7 @@ DNS answer nor a redirect gets round it."""
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import re
 import socket
@@ -15,12 +16,15 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from omniguard.adapters.addresses import is_listed, may_connect
+from omniguard.adapters.breakers import Away, Breakers
 from omniguard.adapters.sink import Sink
 from omniguard.domain.fetching import FetchRules
 from omniguard.domain.reason import Reason
 from omniguard.errors import BadContent, Retryable
 
 CHUNK = 256 * 1024
+HEAD_SECONDS = 30.0
+"""To the end of the headers: each byte of them starts `sock_read` anew."""
 TIMEOUT = aiohttp.ClientTimeout(total=None, connect=10.0, sock_connect=5.0, sock_read=10.0)
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _FORBIDDEN = frozenset({401, 402, 403, 407, 451})
@@ -38,8 +42,15 @@ class HttpFetcher:
     Every hop has a session and a connection of its own: a connection that one tenant's rules allowed never serves another.
     """
 
-    def __init__(self, *, resolver: AbstractResolver | None = None, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        resolver: AbstractResolver | None = None,
+        tls: ssl.SSLContext | None = None,
+        breakers: Breakers | None = None,
+    ) -> None:
         """`tls` is for a private certificate authority."""
+        self._breakers = breakers or Breakers()
         self._resolver = resolver
         self._tls = tls
 
@@ -64,24 +75,33 @@ class HttpFetcher:
 
     async def _hop(self, url: URL, rules: FetchRules, sink: Sink) -> str | None:
         """Ask once; return where to go next, or None when the body is in the sink."""
+        # A way of its own to be wrong, such as https on port 80, must not count against the host's right one.
+        with self._breakers.asking(f"{url.scheme}://{url.host}:{url.port}"):
+            return await self._ask(url, rules, sink)
+
+    async def _ask(self, url: URL, rules: FetchRules, sink: Sink) -> str | None:
+        # Whoever uploads may name any page of a public host, one that fails among them; the operator's own hosts are no such.
+        ours = is_listed(str(url.host), rules)
         try:
-            async with (
-                self._session(url, rules) as session,
-                session.get(url, allow_redirects=False, headers={"Accept-Encoding": "identity"}) as response,
-            ):
+            async with self._session(url, rules) as session:
+                async with asyncio.timeout(HEAD_SECONDS):
+                    response = await session.get(url, allow_redirects=False, headers={"Accept-Encoding": "identity"})
                 if response.status in _REDIRECTS and "Location" in response.headers:
                     return response.headers["Location"]
-                _check_status(str(url.host), response.status)
+                _check_status(str(url.host), response.status, ours=ours)
                 await _stream(str(url.host), response, sink)
                 return None
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, AddressRefused):
                 raise BadContent(Reason.FORBIDDEN, f"{url.host} {error.os_error.strerror}") from None
-            raise Retryable(Reason.FETCH_FAILED, f"{url.host} cannot be reached: {type(error).__name__}") from error
+            raise Away(Reason.FETCH_FAILED, f"{url.host} cannot be reached: {type(error).__name__}") from error
+        except aiohttp.ConnectionTimeoutError as error:
+            raise Away(Reason.FETCH_FAILED, f"{url.host} does not take a connection: {type(error).__name__}") from error
         except aiohttp.InvalidURL:  # hosts that read as numbers in odd notations
             raise BadContent(Reason.FORBIDDEN, f"{url.host} is no valid host; expected a name or a plain address") from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Retryable(Reason.FETCH_FAILED, f"{url.host} broke off: {type(error).__name__}") from error
+            kind = Away if ours else Retryable
+            raise kind(Reason.FETCH_FAILED, f"{url.host} broke off: {type(error).__name__}") from error
 
     def _session(self, url: URL, rules: FetchRules) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
@@ -132,12 +152,13 @@ def _parse(text: str, base: URL | None = None) -> URL:
     return url
 
 
-def _check_status(host: str, status: int) -> None:
+def _check_status(host: str, status: int, *, ours: bool) -> None:
     if status == 200:
         return
     message = f"{host} answered {status}; expected 200"
     if status in _PASSING or status >= 500:
-        raise Retryable(Reason.FETCH_FAILED, message)
+        kind = Away if ours and status >= 500 else Retryable
+        raise kind(Reason.FETCH_FAILED, message)
     raise BadContent(Reason.FORBIDDEN if status in _FORBIDDEN else Reason.NOT_FOUND, message)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -12,13 +13,18 @@ import obstore
 from obstore.exceptions import BaseError, InvalidPathError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
 
+from omniguard.adapters.breakers import Away, Breakers
 from omniguard.adapters.lru import Lru
-from omniguard.adapters.sink import Sink
+from omniguard.adapters.sink import GRACE_SECONDS, MIN_BYTES_PER_SECOND, Sink
 from omniguard.domain.fetching import FetchRules, S3Source
 from omniguard.domain.reason import Reason
-from omniguard.errors import BadContent, Retryable
+from omniguard.errors import BadContent
 
-CHUNK = 1024 * 1024
+CHUNK = 256 * 1024
+HEAD_SECONDS = 30.0
+"""To the first byte, retries included: no deadline binds the late lane."""
+CHUNK_SECONDS = GRACE_SECONDS + CHUNK / MIN_BYTES_PER_SECOND
+"""For one chunk: the sink sees a sender of single bytes only once a chunk is full."""
 _ENCODED = re.compile(r"%(2f|5c|2e|00|25)", re.IGNORECASE)  # a slash, a backslash, a dot, a NUL or a percent sign
 _ODD = re.compile(r"[\x00-\x1f\x7f\\?#]")
 
@@ -35,8 +41,9 @@ class S3Credentials:
 class S3Fetcher:
     """Reads objects. A source without credentials is read anonymously, never with the process's own identity."""
 
-    def __init__(self, credentials: Callable[[str], S3Credentials]) -> None:
+    def __init__(self, credentials: Callable[[str], S3Credentials], breakers: Breakers | None = None) -> None:
         """`credentials` resolves the names that rules use, at every fetch, so that rotated ones take effect."""
+        self._breakers = breakers or Breakers()
         self._credentials = credentials
         self._stores: Lru[S3Store] = Lru(64, 3600.0)  # a store keeps its connections
 
@@ -49,11 +56,16 @@ class S3Fetcher:
 
         """
         source, key = _find(uri, rules)
+        with self._breakers.asking(source.endpoint or f"s3 of {source.region or 'us-east-1'}"):
+            await self._read(source, key, sink)
+
+    async def _read(self, source: S3Source, key: str, sink: Sink) -> None:
         try:
-            found = await obstore.get_async(self._store(source), key)
+            async with asyncio.timeout(HEAD_SECONDS):
+                found = await obstore.get_async(self._store(source), key)
             sink.expect(found.meta["size"])
-            async for chunk in found.stream(min_chunk_size=CHUNK):
-                sink.write(memoryview(chunk))
+            async for chunk in _in_time(found.stream(min_chunk_size=CHUNK)):
+                sink.write(chunk)
         except FileNotFoundError as error:
             raise BadContent(Reason.NOT_FOUND, f"bucket {source.bucket} holds no such object") from error
         except (PermissionDeniedError, UnauthenticatedError) as error:
@@ -63,7 +75,7 @@ class S3Fetcher:
         except (InvalidPathError, ValueError) as error:
             raise BadContent(Reason.FORBIDDEN, "the s3 uri's key is not valid; expected s3://bucket/folder/name") from error
         except (BaseError, OSError) as error:
-            raise Retryable(Reason.FETCH_FAILED, f"bucket {source.bucket} cannot be read: {type(error).__name__}") from error
+            raise Away(Reason.FETCH_FAILED, f"bucket {source.bucket} cannot be read: {type(error).__name__}") from error
 
     def _store(self, source: S3Source) -> S3Store:
         keys = self._credentials(source.credentials) if source.credentials else None
@@ -73,6 +85,17 @@ class S3Fetcher:
             store = _open(source, keys)
             self._stores.put(name, store)
         return store
+
+
+async def _in_time(chunks: obstore.BytesStream) -> AsyncIterator[memoryview]:
+    """The chunks, each within `CHUNK_SECONDS`; a TimeoutError else."""
+    while True:
+        try:
+            async with asyncio.timeout(CHUNK_SECONDS):
+                chunk = await anext(chunks)
+        except StopAsyncIteration:
+            return
+        yield memoryview(chunk)
 
 
 def _open(source: S3Source, keys: S3Credentials | None) -> S3Store:
@@ -88,7 +111,8 @@ def _open(source: S3Source, keys: S3Credentials | None) -> S3Store:
         client_options={
             "allow_http": (source.endpoint or "").startswith("http://"),
             "connect_timeout": timedelta(seconds=5),
-            # Of the whole object; the sink's minimum rate and the deadline end slow ones earlier.
+            "read_timeout": timedelta(seconds=10),
+            # Of the whole object; the minimum rate and the deadline end slow ones earlier.
             "timeout": timedelta(hours=6),
         },
         retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=10)},

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from omniguard.adapters.breakers import Breakers
 from omniguard.adapters.fetch_file import fetch_file
 from omniguard.adapters.fetch_http import HttpFetcher
 from omniguard.adapters.fetch_s3 import S3Credentials, S3Fetcher
@@ -43,8 +44,9 @@ class Fetcher(Protocol):
 
 def fetchers(credentials: Callable[[str], S3Credentials]) -> dict[str, Fetcher]:
     """The schemes that the product reads. `credentials` resolves the names that tenants' S3 sources use."""
-    http = HttpFetcher()
-    return {"http": http, "https": http, "s3": S3Fetcher(credentials), "file": fetch_file}
+    breakers = Breakers()
+    http = HttpFetcher(breakers=breakers)
+    return {"http": http, "https": http, "s3": S3Fetcher(credentials, breakers), "file": fetch_file}
 
 
 class PartStore:

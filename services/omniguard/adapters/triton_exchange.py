@@ -32,7 +32,7 @@ from omniguard.guard.wire import (
     StatusEvent,
 )
 
-__all__ = ["AnyEvent", "ProcessDead", "Shut", "Unavailable", "ask", "encode", "malformed"]
+__all__ = ["AnyEvent", "Gone", "ProcessDead", "Shut", "Unavailable", "Unreachable", "ask", "encode", "malformed"]
 
 AnyEvent = LabelEvent | CategoriesEvent | CritiqueEvent | ErrorEvent | Capabilities | StatusEvent
 _MAX_EVENTS = 4096
@@ -66,11 +66,24 @@ class Unavailable(Exception):
     """This server cannot answer now; another one, or the same a little later, may."""
 
 
-class Shut(Unavailable):
+class Unreachable(Unavailable):
+    """Nobody is there to take a request: what a breaker counts. A model that is full has answered, and is none."""
+
+
+class Gone(Unavailable):
+    """The model's process went with the request under way. `death` is the same for all that it went with."""
+
+    def __init__(self, death: str) -> None:
+        """`death` is any word."""
+        super().__init__("the model's process has gone with the request")
+        self.death = death
+
+
+class Shut(Unreachable):
     """The server is there and does not let us in: an operator must change what the text names."""
 
 
-class ProcessDead(Unavailable):
+class ProcessDead(Unreachable):
     """The model's process died or was stopped: Triton says so a second after each request, and never replaces it by itself."""
 
 
@@ -208,5 +221,5 @@ def _raise_code(code: grpc.StatusCode, details: str | None) -> NoReturn:
             if words in (details or ""):
                 raise Shut(said)
     if code in _AWAY or any(words in (details or "") for words in _AWAY_WORDS):
-        raise Unavailable(f"gRPC status {code.name}")
+        raise Unreachable(f"gRPC status {code.name}")
     raise Retryable(Reason.GUARD_FAILED, f"guard model: found gRPC status {code.name}, expected an answer: see Triton's log")

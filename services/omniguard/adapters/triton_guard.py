@@ -11,12 +11,13 @@ import structlog
 
 from omniguard.adapters.clock import SystemClock
 from omniguard.adapters.triton_channels import Access, Channels, Server
-from omniguard.adapters.triton_exchange import AnyEvent, Shut, Unavailable, ask, encode, malformed
+from omniguard.adapters.triton_exchange import AnyEvent, Gone, Shut, Unavailable, Unreachable, ask, encode, malformed
+from omniguard.adapters.triton_gates import Gates
 from omniguard.adapters.triton_watch import Watch
 from omniguard.domain.cascade import Stage
 from omniguard.domain.scores import Critique, NamedCategory
 from omniguard.domain.taxonomy import TEST, UNCATEGORIZED
-from omniguard.errors import BadContent, Misconfigured, Reason, Retryable
+from omniguard.errors import BadContent, Misconfigured, ModelDied, Reason, Retryable
 from omniguard.guard.wire import MODEL, Capabilities, CategoriesEvent, CritiqueEvent, GuardRequest, LabelEvent, Mode
 from omniguard.observability import METRICS, Metrics, span, traceparent
 from omniguard.ports import Clock, Label
@@ -27,6 +28,7 @@ log = structlog.get_logger(__name__)
 
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 2.0
+_PROBE_SECONDS = 5.0
 _OUTCOMES = {
     Reason.GUARD_UNAVAILABLE: "unavailable",
     Reason.GUARD_FAILED: "failed",
@@ -41,7 +43,8 @@ class TritonGuard:
 
     A request goes to the server that its affinity picks, to the next one where that is away, and round again after a
     growing pause, until the request's `deadline_ms` is used up; without a deadline, for `patience` seconds. One request
-    without a deadline may take `longest` seconds. Cancelling a call cancels the request inside Triton.
+    without a deadline may take `longest` seconds. Cancelling a call cancels the request inside Triton. While no server can be
+    asked, requests wait for one without trying (`Gates`).
     """
 
     def __init__(
@@ -68,6 +71,8 @@ class TritonGuard:
         self._clock = clock or SystemClock()
         self._metrics = metrics
         self._watches: dict[str, Watch] = {}
+        part = "triton" if stage is Stage.FULL else "first_stage"
+        self._gates = Gates(self._probe, self._clock, metrics, part)
         self._closed = False
         self._told: set[tuple[str, str]] = set()
 
@@ -110,7 +115,7 @@ class TritonGuard:
     async def close(self) -> None:
         """Close every channel; calls in flight end as guard_unavailable."""
         self._closed = True
-        await asyncio.gather(*(watch.close() for watch in self._watches.values()))
+        await asyncio.gather(self._gates.close(), *(watch.close() for watch in self._watches.values()))
         await self._channels.close()
 
     async def _ask(self, request: GuardRequest, media: Sequence[bytes], affinity: str) -> list[AnyEvent]:
@@ -120,31 +125,62 @@ class TritonGuard:
 
     async def _until_answered(self, request: GuardRequest, media: Sequence[bytes], affinity: str) -> list[AnyEvent]:
         if request.deadline_ms == 0:
-            raise Retryable(Reason.DEADLINE, "guard model: found no time left to ask, expected a deadline in the future")
+            raise await self._no_time(affinity)
         seconds = self._patience if request.deadline_ms is None else request.deadline_ms / 1000
         until = self._clock.monotonic() + seconds
         pause = _FIRST_PAUSE
         found = ""
         while (left := until - self._clock.monotonic()) > 0 and not self._closed:
-            for server in await self._channels.order(affinity):
+            servers = await self._channels.order(affinity)
+            for server in self._gates.open(servers):
                 try:
-                    return await self._once(server, request, media, until)
+                    return await self._try(server, request, media, until)
                 except Unavailable as error:
                     found = str(error)
-                    if isinstance(error, Shut):
-                        self._tell(server.address, found)
                     self._metrics.count("omniguard_guard_retries_total", mode=request.mode.value, stage=self._stage)
                 except Retryable as error:
                     if error.reason is not Reason.DEADLINE or not found:
                         raise
                     break  # the last attempt of many had little time left: what kept us is that no server was there
+            if servers and not self._gates.open(servers):
+                found = self._gates.why(servers)
+                await self._gates.wait(min(left, _LONGEST_PAUSE))  # and then look whether the names lead elsewhere
+                continue
             # Full jitter: workers that lost the same server do not come back together.
             await asyncio.sleep(min(left, random.uniform(_FIRST_PAUSE / 2, pause)))  # noqa: S311
             pause = min(pause * 2, _LONGEST_PAUSE)
-        raise Retryable(
-            Reason.GUARD_UNAVAILABLE,
-            f"guard model: found {found or 'no address'}, expected an answer within {seconds:g} s: see that Triton runs",
-        )
+        raise _away(found, seconds)
+
+    async def _no_time(self, affinity: str) -> Retryable:
+        """Why a request that comes too late is not answered: it would not have been in time either, where nobody is there."""
+        servers = await self._channels.order(affinity)
+        if servers and not self._gates.open(servers):
+            return _away(self._gates.why(servers), 0.0)
+        return Retryable(Reason.DEADLINE, "guard model: found no time left to ask, expected a deadline in the future")
+
+    async def _try(self, server: Server, request: GuardRequest, media: Sequence[bytes], until: float) -> list[AnyEvent]:
+        """Ask one server, and note whether it is there."""
+        try:
+            events = await self._once(server, request, media, until)
+        except Unreachable as error:
+            self._gates.failed(server, str(error))
+            if isinstance(error, Shut):
+                self._tell(server.address, str(error))
+            raise
+        except Gone as error:
+            if request.mode is Mode.CAPABILITIES:
+                raise
+            raise ModelDied(f"guard model: found that {error}, expected an answer", death=error.death) from error
+        except (Retryable, BadContent) as error:
+            if error.reason is not Reason.DEADLINE:
+                self._gates.answered(server)
+            raise
+        self._gates.answered(server)
+        return events
+
+    async def _probe(self, server: Server) -> None:
+        request = GuardRequest(mode=Mode.CAPABILITIES, deadline_ms=round(_PROBE_SECONDS * 1000))
+        await ask(server.infer, encode(self._model, request, ()), timeout=_PROBE_SECONDS, traceparent=None)
 
     def _tell(self, address: str, found: str) -> None:
         """Say once at each server why it does not let us in."""
@@ -184,6 +220,13 @@ class TritonGuard:
             raise
         finally:
             self._metrics.count("omniguard_guard_requests_total", mode=mode.value, stage=self._stage, outcome=outcome)
+
+
+def _away(found: str, seconds: float) -> Retryable:
+    return Retryable(
+        Reason.GUARD_UNAVAILABLE,
+        f"guard model: found {found or 'no address'}, expected an answer within {seconds:g} s: see that Triton runs",
+    )
 
 
 def _names(event: CategoriesEvent, request: GuardRequest) -> tuple[NamedCategory, ...]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from omniguard.adapters.triton_exchange import ProcessDead, Unavailable, ask, encode
+from omniguard.adapters.triton_exchange import Gone, ProcessDead, Unavailable, ask, encode
 from omniguard.errors import BadContent, Retryable
 from omniguard.guard.wire import GuardRequest, Mode, Priority, StatusEvent
 
@@ -25,6 +26,7 @@ class Watch:
         self.infer = infer
         self._model, self._every = model, every
         self._under_way: set[asyncio.Timeout] = set()
+        self._died_of: dict[asyncio.Timeout, str] = {}
         self._process: str | None = None
         self._former: set[str] = set()
         self._several = False
@@ -40,7 +42,7 @@ class Watch:
         """End the block once the process that has the request is known to have gone.
 
         Raises:
-            Unavailable: then; the request may be asked anew.
+            Gone: then; the request may be asked anew.
 
         """
         try:
@@ -53,7 +55,9 @@ class Watch:
                 finally:
                     self._under_way.discard(limit)
         except TimeoutError:
-            raise Unavailable("the model's process has gone with the request") from None
+            raise Gone(self._died_of[limit]) from None
+        finally:
+            self._died_of.pop(limit, None)
 
     async def close(self) -> None:
         """Ask no more."""
@@ -103,7 +107,8 @@ class Watch:
         return None
 
     def _give_up(self, waiting: set[asyncio.Timeout]) -> None:
-        now = asyncio.get_running_loop().time()
+        now, death = asyncio.get_running_loop().time(), uuid.uuid4().hex
         for limit in waiting & self._under_way:
             self._under_way.discard(limit)
+            self._died_of[limit] = death
             limit.reschedule(now)

@@ -55,6 +55,7 @@ Gauge = Literal[
     "omniguard_cascade_missed_harm",
     "omniguard_dead_letter_limit_reached",
     "omniguard_media_folder_free_bytes",
+    "omniguard_decoder_sandbox",
     "omniguard_model_state",
     "omniguard_canary_last_success_timestamp_seconds",
     "omniguard_worker_ready",
@@ -96,6 +97,8 @@ _STAGES = tuple(Stage)
 _LANES = tuple(Lane)
 UNIDENTIFIABLE = "Unidentifiable"
 """The error class of a dead letter of which nobody can say whose content it is."""
+STORE_UNAVAILABLE = "store_unavailable"
+"""The error class of a deletion that the assessment store never took."""
 
 COUNTERS: Final[Mapping[Counter, MetricSpec]] = {
     "omniguard_events_started_total": MetricSpec("Events taken into the label window."),
@@ -108,7 +111,7 @@ COUNTERS: Final[Mapping[Counter, MetricSpec]] = {
     "omniguard_indeterminate_total": MetricSpec("Verdicts without an answer, by reason.", {"reason": tuple(Reason)}),
     "omniguard_dead_letters_total": MetricSpec(
         "Dead letters, by the stage that gave up and their error class.",
-        {"stage": ("parse", "fetch", "chunk", "judge"), "error": (*Reason, UNIDENTIFIABLE)},
+        {"stage": ("parse", "fetch", "chunk", "judge", "forget"), "error": (*Reason, UNIDENTIFIABLE, STORE_UNAVAILABLE)},
     ),
     "omniguard_critiques_total": MetricSpec(
         "Critiques asked for, by outcome; all but written are announced with their reason.",
@@ -201,6 +204,10 @@ GAUGES: Final[Mapping[Gauge, MetricSpec]] = {
         "1 once there were too many dead letters and the worker stopped consuming."
     ),
     "omniguard_media_folder_free_bytes": MetricSpec("Room in the media folder; 0 where it cannot be written."),
+    "omniguard_decoder_sandbox": MetricSpec(
+        "1 for each part of the decoders' sandbox that this platform gives, else 0.",
+        {"part": ("limits", "privileges", "namespaces", "landlock", "seccomp")},
+    ),
     "omniguard_model_state": MetricSpec(
         "Of the supervisor: 1 for what its last look at the model found, else 0.",
         {"kind": ("healthy", "away", *_FAULTS)},
@@ -226,8 +233,9 @@ GAUGES: Final[Mapping[Gauge, MetricSpec]] = {
         "1 for what the last call of Redis found, else 0; absent where no Redis is set.", {"state": ("available", "away")}
     ),
     "omniguard_breaker_state": MetricSpec(
-        "Circuit breakers in each state: one for each Triton server and each host of an object store in use.",
-        {"part": ("triton", "object_store"), "state": ("closed", "half_open", "open")},
+        "Circuit breakers in each state: one for each server of the guard, and of the first stage, and each host of an object "
+        "store that failed last.",
+        {"part": ("triton", "first_stage", "object_store"), "state": ("closed", "half_open", "open")},
     ),
 }
 HISTOGRAMS: Final[Mapping[Histogram, MetricSpec]] = {

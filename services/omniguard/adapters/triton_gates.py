@@ -1,0 +1,133 @@
+"""Breakers towards the guard's servers: requests wait while a server is away, one probe asks, and all wake when it answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+
+from omniguard.adapters.triton_channels import Server
+from omniguard.adapters.triton_exchange import Unavailable
+from omniguard.domain.breaker import Breaker, BreakerRules, BreakerState
+from omniguard.errors import BadContent, Reason, Retryable
+from omniguard.observability import Metrics
+from omniguard.ports import Clock
+
+__all__ = ["Gates"]
+
+RULES = BreakerRules(failures=3, first_pause=0.1, longest_pause=2.0, probe_seconds=5.0)
+_FORGOTTEN_AFTER = 60.0
+"""Seconds after which a server that nobody asks any more, since its address is gone, is no longer probed."""
+
+Probe = Callable[[Server], Awaitable[object]]
+"""Asks a server a question that costs nothing and risks no upload; raises Unavailable where it is away."""
+
+
+class _Gate:
+    """One server's breaker, and the task that probes it while it is open."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.breaker = Breaker(RULES)
+        self.probing: asyncio.Task[None] | None = None
+        self.asked_at = 0.0
+        self.why = ""
+
+
+class Gates:
+    """Of one client. What counts is a server that cannot be asked.
+
+    An answer that is late or wrong does not count: uploads can call both forth, by a short deadline or by what they hold.
+    """
+
+    def __init__(self, probe: Probe, clock: Clock, metrics: Metrics, part: str) -> None:
+        """Every server is tried until it fails. `part` is the metric's word for them."""
+        self._probe, self._clock, self._metrics, self._part = probe, clock, metrics, part
+        self._gates: dict[str, _Gate] = {}
+        self._opened = asyncio.Event()
+        """Set and replaced whenever a server answers again."""
+
+    def open(self, servers: Iterable[Server]) -> list[Server]:
+        """Those that may be asked now, in their order."""
+        return [server for server in servers if self._gate(server).breaker.state is BreakerState.CLOSED]
+
+    def why(self, servers: Iterable[Server]) -> str:
+        """What the first of them that is not asked failed by; empty where all are."""
+        gates = (self._gate(server) for server in servers)
+        return next((gate.why for gate in gates if gate.breaker.state is not BreakerState.CLOSED), "")
+
+    async def wait(self, seconds: float) -> None:
+        """Until a server answers again, at most so long."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._opened.wait()
+        except TimeoutError:
+            return
+
+    def answered(self, server: Server) -> None:
+        """It is there: those who wait go on."""
+        breaker = self._gate(server).breaker
+        was = breaker.state
+        breaker.succeeded()
+        if was is not BreakerState.CLOSED:
+            opened, self._opened = self._opened, asyncio.Event()
+            opened.set()
+            self._tell()
+
+    def failed(self, server: Server, why: str) -> None:
+        """It could not be asked."""
+        gate = self._gate(server)
+        gate.why = why
+        gate.breaker.failed(self._clock.monotonic())
+        if gate.breaker.state is not BreakerState.CLOSED and (gate.probing is None or gate.probing.done()):
+            gate.probing = asyncio.create_task(self._until_there(gate))
+        self._tell()
+
+    async def close(self) -> None:
+        """Probe no more."""
+        tasks = [gate.probing for gate in self._gates.values() if gate.probing is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _gate(self, server: Server) -> _Gate:
+        gate = self._gates.get(server.address)
+        if gate is None or gate.server.channel is not server.channel:
+            if gate is not None and gate.probing is not None:
+                gate.probing.cancel()
+            gate = self._gates[server.address] = _Gate(server)
+            self._tell()
+        gate.asked_at = self._clock.monotonic()
+        return gate
+
+    async def _until_there(self, gate: _Gate) -> None:
+        while self._gates.get(gate.server.address) is gate:
+            await asyncio.sleep(gate.breaker.wait(self._clock.monotonic()))
+            if self._clock.monotonic() - gate.asked_at > _FORGOTTEN_AFTER:
+                del self._gates[gate.server.address]
+                self._tell()
+                return
+            if not gate.breaker.admits(self._clock.monotonic()):
+                continue
+            self._tell()
+            if await self._is_there(gate):
+                self.answered(gate.server)
+                return
+            gate.breaker.failed(self._clock.monotonic())
+            self._tell()
+
+    async def _is_there(self, gate: _Gate) -> bool:
+        try:
+            await self._probe(gate.server)
+        except Unavailable:
+            return False
+        except Retryable as error:  # nonsense is an answer too: the requests themselves will tell
+            return error.reason is not Reason.DEADLINE
+        except BadContent:
+            return True
+        return True
+
+    def _tell(self) -> None:
+        states = Counter(gate.breaker.state for gate in self._gates.values())
+        for state in BreakerState:
+            self._metrics.set("omniguard_breaker_state", states[state], part=self._part, state=state.value)

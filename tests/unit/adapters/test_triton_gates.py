@@ -1,0 +1,111 @@
+"""Waiting for the guard's servers, without any."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from omniguard.adapters import triton_gates
+from omniguard.adapters.clock import SystemClock
+from omniguard.adapters.triton_channels import Server
+from omniguard.adapters.triton_exchange import Unreachable
+from omniguard.adapters.triton_gates import Gates
+from omniguard.errors import OmniGuardError, Reason, Retryable
+from omniguard.observability import Metrics
+
+ONE, TWO = Server("10.0.0.1:8001", object(), None), Server("10.0.0.2:8001", object(), None)
+
+
+class Servers:
+    """What a probe finds."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = Unreachable("gRPC status UNAVAILABLE")
+        self.probes = 0
+
+    async def probe(self, _: Server) -> None:
+        self.probes += 1
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.fixture
+def servers() -> Servers:
+    return Servers()
+
+
+@pytest.fixture
+async def gates(servers: Servers) -> AsyncIterator[Gates]:
+    made = Gates(servers.probe, SystemClock(), Metrics(), "triton")
+    yield made
+    await made.close()
+
+
+def lose(gates: Gates, server: Server) -> None:
+    for _ in range(3):
+        gates.failed(server, "gRPC status UNAVAILABLE")
+
+
+async def until(done: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
+        while not done():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_one_server_away_leaves_the_other(gates: Gates) -> None:
+    lose(gates, ONE)
+    assert gates.open([ONE, TWO]) == [TWO]
+    assert gates.why([TWO]) == ""
+    assert gates.why([TWO, ONE]) == "gRPC status UNAVAILABLE"
+
+
+async def test_all_who_wait_wake_at_the_first_answer_and_probes_alone_have_asked(gates: Gates, servers: Servers) -> None:
+    lose(gates, ONE)
+    waiting = [asyncio.create_task(gates.wait(60)) for _ in range(100)]
+    await until(lambda: servers.probes >= 3)
+    assert not any(task.done() for task in waiting)
+    before, servers.error = servers.probes, None
+    await asyncio.wait_for(asyncio.gather(*waiting), 20)
+    assert gates.open([ONE]) == [ONE]
+    assert servers.probes <= before + 1
+
+
+async def test_waiting_ends_with_the_time(gates: Gates) -> None:
+    lose(gates, ONE)
+    await asyncio.wait_for(gates.wait(0.01), 10)
+    assert gates.open([ONE]) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "there"),
+    [
+        (Retryable(Reason.GUARD_FAILED, "an answer that breaks the contract"), True),
+        (Retryable(Reason.DEADLINE, "no answer in time"), False),
+    ],
+)
+async def test_nonsense_is_an_answer_and_silence_is_none(
+    gates: Gates, servers: Servers, error: OmniGuardError, there: bool
+) -> None:
+    servers.error = error
+    lose(gates, ONE)
+    await until(lambda: servers.probes >= (1 if there else 3))
+    await until(lambda: bool(gates.open([ONE])) is there)
+
+
+async def test_a_server_behind_a_new_channel_begins_anew(gates: Gates) -> None:
+    lose(gates, ONE)
+    assert gates.open([Server(ONE.address, object(), None)])
+
+
+async def test_an_address_that_is_gone_is_probed_no_more(gates: Gates, servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triton_gates, "_FORGOTTEN_AFTER", 0.3)
+    lose(gates, ONE)
+    began = time.monotonic()
+    await until(lambda: not gates._gates)
+    assert time.monotonic() - began >= 0.3
+    before = servers.probes
+    await asyncio.sleep(0.3)
+    assert servers.probes == before

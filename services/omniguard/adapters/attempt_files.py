@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
 
 from omniguard.domain.cache_keys import digest
@@ -15,8 +17,9 @@ class AttemptFiles:
     """Counts starts of records in a folder that the processes of one machine or pod share.
 
     A start appends a byte, and the size is the count: appends of several processes never overwrite each other. What the page
-    cache holds survives the process, so nothing is synced. A folder that can no longer be written (a full disk) loses counts, not
-    events: each failure is one call of `on_error` with `state`.
+    cache holds survives the process, so nothing is synced. A full disk still counts: a file grows by a hole then, which takes no
+    room. A folder that can no longer be written at all loses counts, not events: each failure is one call of `on_error` with
+    `state`.
     """
 
     def __init__(self, folder: Path, on_error: Callable[[str], None], ttl: float = 86_400) -> None:
@@ -40,7 +43,7 @@ class AttemptFiles:
         """Count a start; return how many, this one included; 1 where it cannot be counted."""
         try:
             with self._path(record).open("ab", buffering=0) as file:
-                file.write(b".")
+                _grow(file)
                 return os.fstat(file.fileno()).st_size
         except OSError:
             self._on_error("state")
@@ -84,3 +87,13 @@ class AttemptFiles:
                     path.unlink()
             except FileNotFoundError:  # another process settled it meanwhile
                 continue
+
+
+def _grow(file: FileIO) -> None:
+    """One byte more."""
+    try:
+        file.write(b".")
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        os.truncate(file.fileno(), os.fstat(file.fileno()).st_size + 1)

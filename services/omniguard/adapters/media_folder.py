@@ -40,6 +40,15 @@ def media_folder(parent: Path) -> Iterator[Path]:
         os.close(lock)
 
 
+def free_bytes(parent: Path) -> int:
+    """Room that is left for media; 0 where the folder cannot be written."""
+    try:
+        found = os.statvfs(parent)
+    except OSError:
+        return 0
+    return found.f_bavail * found.f_frsize if os.access(parent, os.W_OK) else 0
+
+
 def _locked(folder: Path) -> int:
     descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

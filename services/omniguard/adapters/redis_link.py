@@ -15,7 +15,9 @@ from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
+    InvalidResponse,
     NoPermissionError,
+    ReadOnlyError,
     RedisClusterException,
     RedisError,
     ResponseError,
@@ -32,6 +34,10 @@ T = TypeVar("T")
 
 CONNECT_SECONDS = 0.25
 CALL_SECONDS = 0.5
+SLOW_SECONDS = 0.1
+"""A call that takes longer is slow."""
+SLOW_FOR_SECONDS = 1.0
+"""Calls that were slow for so long, with none in time between them, are an outage: each event waits for several."""
 
 
 def connect(url: str, *, cluster: bool = False, login: Mapping[str, Any] | None = None) -> Redis:
@@ -79,11 +85,15 @@ def login_options(settings: RedisSettings) -> dict[str, Any]:
 class RedisLink:
     """Runs commands; a failure is the caller's default and one call of `on_error`.
 
-    After a failure of the connection, commands are answered with their defaults at once. No command waits to find out
-    whether Redis is back: from `pause` seconds on, a PING beside the commands does, and its answer closes the circuit.
+    After a failure of the connection, or a while of slow answers, commands are answered with their defaults at once. No command
+    waits to find out whether Redis is back: from `pause` seconds on, a PING beside the commands does, and its answer in time
+    closes the circuit.
 
-    Kinds given to `on_error`: `timeout`, `connection`, `refused` (a login, a right or a certificate was), `response` (Redis
-    answered with another error), `skipped` (circuit open).
+    A replica that a failover left behind, or a peer that does not speak Redis, costs the connections to it: the address may lead
+    to the new primary by now, and an open connection would stay with the old one for ever.
+
+    Kinds given to `on_error`: `timeout`, `slow`, `connection`, `read_only`, `refused` (a login, a right or a certificate was),
+    `response` (Redis answered with another error), `skipped` (circuit open).
     """
 
     def __init__(
@@ -101,6 +111,7 @@ class RedisLink:
         self._monotonic = monotonic
         self._probe_from: float | None = None  # None: the circuit is closed
         self._probe: asyncio.Task[None] | None = None
+        self._slow: tuple[float, float] | None = None  # since when, and the end of the first of the slow calls
         self._told: set[str] = set()
 
     async def run(self, command: Callable[[Redis], Awaitable[T]], otherwise: T) -> T:
@@ -109,11 +120,20 @@ class RedisLink:
             self._on_error("skipped")
             self._look()
             return otherwise
+        asked = self._monotonic()
         try:
             async with asyncio.timeout(CONNECT_SECONDS + CALL_SECONDS):
-                return await command(self._client)
+                answer = await command(self._client)
+            self._judge_pace(asked)
+            return answer
         except (RedisTimeoutError, TimeoutError):
             self._open("timeout")
+        except ReadOnlyError:
+            self._open("read_only")
+            await self._hang_up()
+        except InvalidResponse:
+            self._open("connection")
+            await self._hang_up()
         except NoPermissionError as error:
             self._on_error("refused")  # this command or key alone: others may be allowed
             self._tell(error)
@@ -143,7 +163,23 @@ class RedisLink:
 
     def _open(self, kind: str) -> None:
         self._on_error(kind)
+        self._slow = None
         self._probe_from = self._monotonic() + self._pause
+
+    def _judge_pace(self, asked: float) -> None:
+        """Open the circuit once calls one after another were slow; several at once may have met one stall of our own."""
+        now = self._monotonic()
+        if now - asked < SLOW_SECONDS:
+            self._slow = None
+        elif self._slow is None:
+            self._slow = (asked, now)
+        elif asked >= self._slow[1] and now - self._slow[0] >= SLOW_FOR_SECONDS and self._probe_from is None:
+            self._open("slow")
+
+    async def _hang_up(self) -> None:
+        """Close idle connections; those in use fail in the same way and are closed then."""
+        if isinstance(self._client, Redis):  # a cluster's client finds its nodes anew by itself
+            await self._client.connection_pool.disconnect(inuse_connections=False)
 
     def _look(self) -> None:
         assert self._probe_from is not None
@@ -151,13 +187,28 @@ class RedisLink:
             self._probe = asyncio.create_task(self._ping())
 
     async def _ping(self) -> None:
+        asked = self._monotonic()
         try:
             async with asyncio.timeout(CONNECT_SECONDS + CALL_SECONDS):
                 await self._client.execute_command("PING")  # type: ignore[no-untyped-call]
         except (RedisError, RedisClusterException, OSError):
             self._probe_from = self._monotonic() + self._pause
         else:
-            self._probe_from = None
+            now = self._monotonic()
+            self._probe_from = None if now - asked < SLOW_SECONDS else now + self._pause
+
+
+async def number(answer: Awaitable[object]) -> int:
+    """The answer to a command that counts.
+
+    Raises:
+        InvalidResponse: it is no number: the peer does not speak Redis.
+
+    """
+    found = await answer
+    if not isinstance(found, int):
+        raise InvalidResponse("found an answer that is no number, expected one")
+    return found
 
 
 def _is_refusal(error: BaseException) -> bool:

@@ -15,10 +15,11 @@ from typing import Any, TypeVar
 import orjson
 from pydantic import TypeAdapter, ValidationError
 from redis.asyncio import Redis
+from redis.exceptions import InvalidResponse
 
 from omniguard.adapters.attempt_files import AttemptFiles
 from omniguard.adapters.lru import Lru
-from omniguard.adapters.redis_link import RedisLink, connect
+from omniguard.adapters.redis_link import RedisLink, connect, number
 from omniguard.domain.cache_keys import attempts_key, flight_key, index_key
 from omniguard.domain.scores import Assessment, SegmentScore
 
@@ -148,12 +149,12 @@ class RedisAssessmentStore:
     async def attempt(self, record: str) -> int:
         """Count a start in Redis, or in the state folder while Redis is away; the sum of both holds."""
         ttl = self._settings.attempts_ttl
-        there: int = await self._link.run(lambda redis: redis.eval(_COUNT, 1, attempts_key(record), ttl), 0)
+        there = await self._link.run(lambda redis: number(redis.eval(_COUNT, 1, attempts_key(record), ttl)), 0)
         return there + (self._files.count(record) if there else self._files.add(record))
 
     async def give_back(self, record: str) -> None:
         """Count one start less, wherever one is counted."""
-        if not await self._link.run(lambda redis: redis.eval(_UNCOUNT, 1, attempts_key(record)), 0):
+        if not await self._link.run(lambda redis: number(redis.eval(_UNCOUNT, 1, attempts_key(record))), 0):
             self._files.take_back(record)
 
     async def settle(self, record: str) -> None:
@@ -165,9 +166,8 @@ class RedisAssessmentStore:
         raw = await self._link.run(lambda redis: redis.get(key), None)
         if raw is None:
             return None
-        assert isinstance(raw, bytes)
         try:
-            if raw.startswith(_TAG):
+            if isinstance(raw, bytes) and raw.startswith(_TAG):
                 return kind.validate_json(raw[len(_TAG) :])
         except ValidationError:
             pass  # counted below, like a tag that is not ours
@@ -210,7 +210,7 @@ class RedisAssessmentStore:
         while (left := ends - self._monotonic()) > 0:
             await asyncio.sleep(min(pause * random.uniform(0.5, 1.0), left))  # noqa: S311
             pause = min(pause * 2, 0.1)
-            held = await self._link.run(lambda redis: redis.exists(lease), otherwise=-1)
+            held = await self._link.run(lambda redis: number(redis.exists(lease)), otherwise=-1)
             if held <= 0:
                 return held == 0
         return False
@@ -218,7 +218,10 @@ class RedisAssessmentStore:
 
 async def _drop(redis: Redis, index: str) -> None:
     """Drop the keys of an index and take them off it; a key that is added meanwhile stays indexed."""
-    keys = list(await redis.smembers(index))
+    members = await redis.smembers(index)
+    if not isinstance(members, set):
+        raise InvalidResponse("found an answer that is no set, expected one")
+    keys = list(members)
     if not keys:
         return
     async with redis.pipeline(transaction=False) as pipe:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -26,13 +27,14 @@ class Sink:
     """
 
     def __init__(self, into: Path, max_bytes: int, monotonic: Callable[[], float] = time.monotonic) -> None:
-        """Open a file of a fresh name below `into`, which must exist.
+        """Open a file of a fresh name below `into`, which is made if its parent is there.
 
         Raises:
             Retryable: the file cannot be made (fetch_failed).
 
         """
         try:
+            into.mkdir(mode=0o700, exist_ok=True)
             descriptor, name = tempfile.mkstemp(prefix="part-", dir=into)
         except OSError as error:
             raise _disk(error) from error
@@ -91,7 +93,9 @@ class Sink:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._file.close()
         if kind is not None:
-            self.path.unlink(missing_ok=True)
+            # A disk that turned read-only keeps the file: the event's folder goes as a whole later, and the first error stands.
+            with contextlib.suppress(OSError):
+                self.path.unlink()
 
 
 def check_size(size: int, limit: int) -> None:

@@ -29,11 +29,12 @@ def deadline_for(
 ) -> Deadline:
     """The smaller of the event's own deadline and (broker timestamp + the lane's maximum), put on the monotonic clock.
 
-    `lane_maximum` is in seconds; None on the slowest lane, which has no deadline and ignores the event's own.
+    `lane_maximum` is in seconds; None on the slowest lane, which has no deadline and ignores the event's own. Nothing has more
+    time left than that, even where this machine's clock is behind the broker's.
     """
     if lane_maximum is None:
         return NEVER
     at = produced + timedelta(seconds=lane_maximum)
     if event is not None:
         at = min(at, event)
-    return Deadline(monotonic + (at - now).total_seconds())
+    return Deadline(monotonic + min((at - now).total_seconds(), lane_maximum))

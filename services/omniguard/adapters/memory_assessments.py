@@ -29,6 +29,7 @@ class MemoryAssessmentStore:
         self._assessments: Lru[Assessment] = Lru(size, ttl, monotonic)
         self._segments: Lru[SegmentScore] = Lru(size, ttl, monotonic)
         self._index: Lru[set[str]] = Lru(size, ttl, monotonic)
+        self._deleted: Lru[int] = Lru(size, ttl, monotonic)
         self._flights: dict[str, asyncio.Event] = {}
         self._attempts: Counter[str] = Counter()
 
@@ -36,26 +37,34 @@ class MemoryAssessmentStore:
         """A complete assessment."""
         return self._assessments.get(key)
 
-    async def put(self, key: str, assessment: Assessment, *, content: str) -> None:
+    async def put(self, key: str, assessment: Assessment, *, content: str, version: int | None = None) -> None:
         """Keep one."""
-        self._note(content, key)
-        self._assessments.put(key, assessment)
+        if self._noted(content, key, version):
+            self._assessments.put(key, assessment)
 
     async def recall(self, key: str) -> SegmentScore | None:
         """A segment's memo."""
         return self._segments.get(key)
 
-    async def remember(self, key: str, score: SegmentScore, *, content: str) -> None:
+    async def remember(self, key: str, score: SegmentScore, *, content: str, version: int | None = None) -> None:
         """Memo one segment."""
-        self._note(content, key)
-        self._segments.put(key, score)
+        if self._noted(content, key, version):
+            self._segments.put(key, score)
 
-    async def forget(self, content: str) -> None:
+    async def forget(self, content: str, version: int | None = None) -> bool:
         """Drop all that was kept for a content."""
+        if version is not None:
+            known = self._deleted.get(content)
+            self._deleted.put(content, version if known is None else max(known, version))
         for key in self._index.get(content) or ():
             self._assessments.drop(key)
             self._segments.drop(key)
         self._index.drop(content)
+        return True
+
+    async def deleted(self, content: str, version: int) -> bool:
+        """Whether this version of a content was deleted."""
+        return self._is_deleted(content, version)
 
     @asynccontextmanager
     async def single_flight(self, key: str, patience: float) -> AsyncIterator[bool]:
@@ -77,6 +86,10 @@ class MemoryAssessmentStore:
         self._attempts[record] += 1
         return self._attempts[record]
 
+    async def attempts(self, record: str) -> int:
+        """How many starts are counted."""
+        return self._attempts[record] if self._files is None else self._files.count(record)
+
     async def give_back(self, record: str) -> None:
         """Count one start less."""
         if self._files is not None:
@@ -91,10 +104,18 @@ class MemoryAssessmentStore:
             self._files.drop(record)
         self._attempts.pop(record, None)
 
-    def _note(self, content: str, key: str) -> None:
+    def _is_deleted(self, content: str, version: int) -> bool:
+        known = self._deleted.get(content)
+        return known is not None and version <= known
+
+    def _noted(self, content: str, key: str, version: int | None) -> bool:
+        """Index the key; False if the content was deleted."""
+        if version is not None and self._is_deleted(content, version):
+            return False
         keys = self._index.get(content) or set()
         keys.add(key)
         self._index.put(content, keys)
+        return True
 
 
 async def _finished(running: asyncio.Event, patience: float) -> bool:

@@ -20,7 +20,8 @@ from redis.exceptions import InvalidResponse
 from omniguard.adapters.attempt_files import AttemptFiles
 from omniguard.adapters.lru import Lru
 from omniguard.adapters.redis_link import RedisLink, connect, number
-from omniguard.domain.cache_keys import attempts_key, flight_key, index_key
+from omniguard.contracts.topics import RECORD_DAYS
+from omniguard.domain.cache_keys import attempts_key, deleted_key, flight_key, index_key
 from omniguard.domain.scores import Assessment, SegmentScore
 
 T = TypeVar("T")
@@ -33,6 +34,10 @@ _UNCOUNT = (
     "if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end "
     "if redis.call('DECR', KEYS[1]) < 1 then redis.call('DEL', KEYS[1]) end return 1"
 )
+_MARK = (
+    "if tonumber(redis.call('GET', KEYS[1]) or -1) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1]) end "
+    "return redis.call('PEXPIRE', KEYS[1], ARGV[2])"
+)
 _RENEW = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0"
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
@@ -43,7 +48,8 @@ class StoreSettings:
 
     A value lives `ttl` times a random factor within ± `jitter`, so that what was written together does not expire together.
     `local_*` bound the assessments kept in the process: a deletion on another worker is seen here after `local_ttl`.
-    A flight's `lease` ends by itself if its holder dies.
+    A flight's `lease` ends by itself if its holder dies. A deletion is known for `deleted_ttl`, as long as a lane may hold a copy
+    of the upload.
     """
 
     ttl: float = 7 * 86_400
@@ -52,6 +58,7 @@ class StoreSettings:
     local_ttl: float = 30.0
     lease: float = 5.0
     attempts_ttl: int = 86_400
+    deleted_ttl: float = RECORD_DAYS * 86_400
 
 
 class RedisAssessmentStore:
@@ -113,23 +120,37 @@ class RedisAssessmentStore:
             self._local.put(key, found)
         return found
 
-    async def put(self, key: str, assessment: Assessment, *, content: str) -> None:
+    async def put(self, key: str, assessment: Assessment, *, content: str, version: int | None = None) -> None:
         """Keep one."""
         self._local.put(key, assessment)
-        await self._write(key, assessment, content)
+        if not await self._write(key, assessment, content, version):
+            self._local.drop(key)
 
     async def recall(self, key: str) -> SegmentScore | None:
         """A segment's memo."""
         return await self._read(key, _SEGMENT)
 
-    async def remember(self, key: str, score: SegmentScore, *, content: str) -> None:
+    async def remember(self, key: str, score: SegmentScore, *, content: str, version: int | None = None) -> None:
         """Memo one segment."""
-        await self._write(key, score, content)
+        await self._write(key, score, content, version)
 
-    async def forget(self, content: str) -> None:
-        """Drop all that was kept for a content. What Redis could not drop expires with its time."""
+    async def forget(self, content: str, version: int | None = None) -> bool:
+        """Drop all that was kept for a content; True once Redis has. What it could not drop expires with its time."""
         self._local.clear()
-        await self._link.run(lambda redis: _drop(redis, index_key(content)), None)
+        ttl = round(self._settings.deleted_ttl * 1000)
+
+        async def forget(redis: Redis) -> bool:
+            # The mark comes first: whoever writes after the index was read finds it.
+            if version is not None:
+                await redis.eval(_MARK, 1, deleted_key(content), version, ttl)
+            await _drop(redis, index_key(content))
+            return True
+
+        return await self._link.run(forget, otherwise=False)
+
+    async def deleted(self, content: str, version: int) -> bool:
+        """Whether this version of a content was deleted."""
+        return await self._link.run(lambda redis: _is_deleted(redis, content, version), otherwise=False)
 
     @asynccontextmanager
     async def single_flight(self, key: str, patience: float) -> AsyncIterator[bool]:
@@ -151,6 +172,12 @@ class RedisAssessmentStore:
         ttl = self._settings.attempts_ttl
         there = await self._link.run(lambda redis: number(redis.eval(_COUNT, 1, attempts_key(record), ttl)), 0)
         return there + (self._files.count(record) if there else self._files.add(record))
+
+    async def attempts(self, record: str) -> int:
+        """How many starts are counted, there and here."""
+        found = await self._link.run(lambda redis: redis.get(attempts_key(record)), None)
+        there = int(found) if isinstance(found, bytes) and found.isdigit() else 0
+        return there + self._files.count(record)
 
     async def give_back(self, record: str) -> None:
         """Count one start less, wherever one is counted."""
@@ -174,20 +201,27 @@ class RedisAssessmentStore:
         self._on_error("value")
         return None
 
-    async def _write(self, key: str, value: Assessment | SegmentScore, content: str) -> None:
+    async def _write(self, key: str, value: Assessment | SegmentScore, content: str, version: int | None) -> bool:
+        """False if the content was deleted meanwhile, and nothing is kept."""
         raw = _TAG + orjson.dumps(value, default=dict)  # a Mapping that is no dict
         ttl = self._settings.ttl * random.uniform(1 - self._settings.jitter, 1 + self._settings.jitter)  # noqa: S311
         longest = self._settings.ttl * (1 + self._settings.jitter)
 
-        async def write(redis: Redis) -> None:
+        async def write(redis: Redis) -> bool:
             async with redis.pipeline(transaction=False) as pipe:
                 # The index comes first: a value that `forget` cannot find must not exist.
                 pipe.sadd(index_key(content), key)
                 pipe.pexpire(index_key(content), round(longest * 1000))
                 pipe.set(key, raw, px=round(ttl * 1000))
                 await pipe.execute()
+            # Looked up behind the write and not before it: a deletion in between found the key in the index, a later one will.
+            if version is None or not await _is_deleted(redis, content, version):
+                return True
+            await redis.unlink(key)
+            await redis.srem(index_key(content), key)
+            return False
 
-        await self._link.run(write, None)
+        return await self._link.run(write, otherwise=True)
 
     async def _take(self, lease: str, token: str) -> bool:
         """True if the lease is ours, or nobody can tell."""
@@ -214,6 +248,11 @@ class RedisAssessmentStore:
             if held <= 0:
                 return held == 0
         return False
+
+
+async def _is_deleted(redis: Redis, content: str, version: int) -> bool:
+    mark = await redis.get(deleted_key(content))
+    return mark is not None and version <= int(mark)
 
 
 async def _drop(redis: Redis, index: str) -> None:

@@ -18,6 +18,13 @@ from omniguard.errors import Misconfigured
 
 _SETTLE_SECONDS = 10
 _TOPIC_CONFIG = 1  # config_source DYNAMIC_TOPIC_CONFIG: set on the topic itself
+_APPLY = "omniguard topics apply"
+_EXACT = {"cleanup.policy": "set it by hand: records may be deleted once it is changed", "message.timestamp.type": _APPLY}
+_KEPT = {
+    "retention.ms": "records are kept longer than declared: lower it by hand, or say so where you say how long data are kept",
+    "segment.ms": _APPLY,
+}
+"""Settings that keep records longer when they are larger, and what to do then."""
 _INTERNAL = frozenset({"leader.replication.throttled.replicas", "follower.replication.throttled.replicas"})
 
 
@@ -147,25 +154,32 @@ class TopicsAdmin:
 
 
 def compare(topic: Topic, found: _Existing | None) -> list[Difference]:
-    """What differs. More partitions, a longer retention and larger messages than declared are fine."""
+    """What differs. More partitions, a longer retention and larger messages than declared are no fault of the service's.
+
+    But a longer retention keeps users' data longer than docs/data.md says: it is told, and left to the operator, who may want it.
+    """
     if found is None:
-        return [Difference(topic.name, "topic", "none", f"{topic.partitions} partitions", True, "omniguard topics apply")]
+        return [Difference(topic.name, "topic", "none", f"{topic.partitions} partitions", True, _APPLY)]
     result = []
     if found.partitions < topic.partitions:
         do = "omniguard topics apply; keys move to other partitions, so let the topic run empty first"
         result.append(Difference(topic.name, "partitions", str(found.partitions), str(topic.partitions), True, do))
-    for setting, declared in topic.configs.items():
-        value = found.configs.get(setting, "")
-        if setting == "cleanup.policy":
-            if value != declared:
-                do = "set it by hand: records may be deleted once it is changed"
-                result.append(Difference(topic.name, setting, value, declared, False, do))
-        elif setting == "message.timestamp.type":
-            if value != declared:
-                result.append(Difference(topic.name, setting, value, declared, True, "omniguard topics apply"))
-        elif value != "-1" and int(value or 0) < int(declared):
-            result.append(Difference(topic.name, setting, value, declared, True, "omniguard topics apply"))
-    return result
+    told = (_difference(topic, setting, found.configs.get(setting, ""), declared) for setting, declared in topic.configs.items())
+    return [*result, *(d for d in told if d is not None)]
+
+
+def _difference(topic: Topic, setting: str, value: str, declared: str) -> Difference | None:
+    if setting in _EXACT:
+        differs, do = value != declared, _EXACT[setting]
+    elif _above(value, declared):
+        differs, do = setting in _KEPT, _KEPT.get(setting, _APPLY)
+    else:
+        differs, do = value != declared and setting != "segment.ms", _APPLY
+    return Difference(topic.name, setting, value, declared, do == _APPLY, do) if differs else None
+
+
+def _above(value: str, declared: str) -> bool:
+    return value == "-1" or int(value or 0) > int(declared)
 
 
 def _entries(response: Any) -> list[tuple[str, list[Any]]]:

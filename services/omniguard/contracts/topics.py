@@ -12,6 +12,11 @@ from omniguard.domain.lane import Lane
 
 DAY_MS = 24 * 3600 * 1000
 INPUT_MAX_BYTES = 1024 * 1024
+LANE_DAYS = 7
+SEGMENT_MS = DAY_MS
+"""A broker deletes whole segments once their youngest record is too old: a record may outlive its retention by this much."""
+RECORD_DAYS = LANE_DAYS + SEGMENT_MS // DAY_MS
+"""How long a lane may hold a copy of an upload."""
 DEAD_LETTER_ROOM = 64 * 1024
 """What a dead letter may be larger than the record it holds: its own headers."""
 
@@ -55,6 +60,7 @@ class Topic:
         return {
             "cleanup.policy": self.cleanup_policy,
             "retention.ms": str(self.retention_ms),
+            "segment.ms": str(SEGMENT_MS),
             "max.message.bytes": str(self.max_message_bytes),
             # Deadlines rest on the broker's clock; a producer's would let it lengthen or void its own.
             "message.timestamp.type": "LogAppendTime",
@@ -110,7 +116,7 @@ class Topics:
             purpose=purpose,
             key=_KEY,
             partitions=4 if lane is Lane.LATE else 12,
-            retention_ms=7 * DAY_MS,
+            retention_ms=LANE_DAYS * DAY_MS,
             max_message_bytes=INPUT_MAX_BYTES,
             readers=frozenset({WORKERS[lane], Component.OPERATOR}),
             writers=frozenset({*faster, *platform, Component.OPERATOR}),

@@ -4,6 +4,7 @@
     og:s:<tenant>:<digest>    the memo of one segment
     og:f:<digest>             the lease of a single flight
     og:i:<tenant>:<digest>    a set: the keys kept for one content, for deletion
+    og:d:<tenant>:<digest>    the latest version of one content that was deleted; nothing of it is kept again
     og:n:<digest>             how often one Kafka record was started
 
 Each command touches one key, so every layout of a Redis Cluster fits. Digests hide content ids and keep keys short.
@@ -71,6 +72,11 @@ def flight_key(key: str) -> str:
 def index_key(content: str) -> str:
     """Key of the set of keys kept for a content (`tenant|content_id`)."""
     return f"og:i:{content.partition('|')[0]}:{digest(content)}"
+
+
+def deleted_key(content: str) -> str:
+    """Key of the mark that a content (`tenant|content_id`) was deleted."""
+    return f"og:d:{content.partition('|')[0]}:{digest(content)}"
 
 
 def attempts_key(record: str) -> str:

@@ -14,6 +14,9 @@ MAX_REQUEST = 2**31 - 2
 RETRACTION_REQUEST = MAX_REQUEST + 1
 """A deletion outranks every request about the same version, past and to come; it still fits JSON's safe integers."""
 
+RETRACTION_EPOCH = 2**31 - 1
+"""A deletion outranks what any later policy says of the version: no epoch is larger."""
+
 
 def revision(request: int, rank: int) -> int:
     """`rank` is the number of segments merged for a provisional verdict, else one of the constants above."""

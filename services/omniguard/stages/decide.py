@@ -8,7 +8,7 @@ from omniguard.domain.cascade import Stage
 from omniguard.domain.content import Cause, Deletion, Identity, Upload
 from omniguard.domain.decision import Assurance, Decision, Problem, Status, decide
 from omniguard.domain.policy import Action
-from omniguard.domain.revision import RETRACTION_REQUEST, provisional
+from omniguard.domain.revision import RETRACTION_EPOCH, RETRACTION_REQUEST, provisional
 from omniguard.domain.scores import Assessment
 from omniguard.domain.tenant import Tenant
 from omniguard.domain.verdict import Verdict, number_of
@@ -79,7 +79,8 @@ class Decide:
             explanation="The content was deleted on the platform; what was said of it no longer applies.",
             unsafe=0.0,
         )
-        return self._verdict(deletion.identity, RETRACTION_REQUEST, Cause.UPLOAD, tenant, decision, None)
+        verdict = self._verdict(deletion.identity, RETRACTION_REQUEST, Cause.UPLOAD, tenant, decision, None)
+        return replace(verdict, policy_epoch=RETRACTION_EPOCH)
 
     def _verdict(
         self, identity: Identity, request: int, cause: Cause, tenant: Tenant | None, decision: Decision, exam: Examination | None

@@ -157,7 +157,12 @@ class Examine:
         if exam.key is None or exam.findings.problems or not whole:
             return
         names = {part.id: str(i) for i, part in enumerate(task.upload.parts)}
-        await self._store.put(exam.key, assessment.renamed(names), content=task.upload.identity.key)
+        identity = task.upload.identity
+        await self._store.put(exam.key, assessment.renamed(names), content=identity.key, version=identity.content_version)
+
+    async def deleted(self, upload: Upload) -> bool:
+        """Whether a deletion of this version is known by now."""
+        return await self._store.deleted(upload.identity.key, upload.identity.content_version)
 
     async def _find_or_do(self, task: Task, exam: Examination) -> None:
         if task.tenant.trust_claimed_sha256 and await self._look_up(self._claimed_key(task, exam), "claimed", task, exam):
@@ -247,6 +252,7 @@ class Examine:
         return Brief(
             tenant=upload.identity.tenant,
             content=upload.identity.key,
+            version=upload.identity.content_version,
             categories=wire_categories(policy),
             prompt_digest=policy.prompt_digest,
             floor=exam.floor,

@@ -19,10 +19,11 @@ from omniguard.domain.free_names import free_names
 from omniguard.domain.reason import Reason
 from omniguard.domain.scores import JOINT, Evidence, ModelInfo, SegmentScore
 from omniguard.errors import BadContent, Retryable
-from omniguard.guard.wire import GuardRequest, Mode, WireCategory, WirePart, WireTurn
+from omniguard.guard.wire import MODEL, GuardRequest, Mode, Priority, WireCategory, WirePart, WireTurn
 from omniguard.observability import METRICS
 from omniguard.ports import AssessmentStore, Clock, GuardModel, Label
 from omniguard.stages.findings import Findings
+from omniguard.stages.trials import Suspicion, Trials
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Brief:
 
     tenant: str
     content: str
+    version: int
     categories: tuple[WireCategory, ...]
     prompt_digest: str
     floor: float
@@ -53,8 +55,9 @@ class Brief:
 class Judge:
     """Asks the guard about segments, at most `concurrency` at once over all events of the process."""
 
-    def __init__(self, guard: GuardModel, store: AssessmentStore, clock: Clock, *, concurrency: int) -> None:
-        """`store` keeps the memo of each segment."""
+    def __init__(self, guard: GuardModel, store: AssessmentStore, clock: Clock, *, concurrency: int, name: str = MODEL) -> None:
+        """`store` keeps the memo of each segment; `name` is the model's."""
+        self._name, self._trials = name, Trials(store, name=name)
         self._guard, self._store, self._clock = guard, store, clock
         self._slots = asyncio.Semaphore(concurrency)
 
@@ -65,7 +68,13 @@ class Judge:
         findings: Findings,
         judged: Callable[[], object] = lambda: None,
     ) -> None:
-        """Judge segments as they come and put what is found, or why not, into `findings`. `judged` is called after each."""
+        """Judge segments as they come and put what is found, or why not, into `findings`. `judged` is called after each.
+
+        An upload that the guard's process dies of is found out (`Trials`): crash_suspect.
+        """
+        if findings.suspicion is None:
+            key = f"guard-deaths/{self._name}/{brief.content}/{brief.version}"
+            findings.suspicion = Suspicion(key, recall=brief.priority >= Priority.LATE_LABEL)
         async with aclosing(segments), asyncio.TaskGroup() as group:
             try:
                 async for segment in segments:
@@ -97,7 +106,7 @@ class Judge:
         if memo is not None:
             return replace(memo, part=segment.part, index=segment.index)
         score = await self._attribute(segment, brief, findings)
-        await self._store.remember(key, score, content=brief.content)
+        await self._store.remember(key, score, content=brief.content, version=brief.version)
         return score
 
     async def _attribute(self, segment: Segment, brief: Brief, findings: Findings) -> SegmentScore:
@@ -141,18 +150,23 @@ class Judge:
 
     async def _ask(self, segment: Segment, media: Sequence[Modality], text: str, brief: Brief, findings: Findings) -> Label:
         parts, blobs = wire_parts(segment, media, text, brief.role)
-        request = GuardRequest(
-            mode=Mode.LABEL,
-            tenant=brief.tenant,
-            policy=brief.categories,
-            parts=parts,
-            context=tuple(WireTurn(role=t.role, text=t.text) for t in brief.context),
-            categories_from=brief.floor,
-            deadline_ms=deadline_ms(brief.deadline, self._clock),
-            priority=brief.priority,
-            traceparent=brief.traceparent,
-        )
-        label = await self._guard.label(request, blobs, affinity=brief.content)
+
+        async def ask() -> Label:
+            request = GuardRequest(
+                mode=Mode.LABEL,
+                tenant=brief.tenant,
+                policy=brief.categories,
+                parts=parts,
+                context=tuple(WireTurn(role=t.role, text=t.text) for t in brief.context),
+                categories_from=brief.floor,
+                deadline_ms=deadline_ms(brief.deadline, self._clock),
+                priority=brief.priority,
+                traceparent=brief.traceparent,
+            )
+            return await self._guard.label(request, blobs, affinity=brief.content)
+
+        assert findings.suspicion is not None
+        label = await self._trials.ask(findings.suspicion, ask)
         if label.event.digest and label.event.digest != brief.model.digest:
             findings.stale = True
             raise Retryable(Reason.GUARD_FAILED, "the guard changed its model while this upload was judged; it is judged again")

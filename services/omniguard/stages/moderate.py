@@ -35,6 +35,8 @@ log = structlog.get_logger("omniguard.moderate")
 
 GRACE_SECONDS = 0.5
 """Past the deadline the steps may still say themselves why they have nothing; then they are cut off."""
+FIRST_PAUSE_SECONDS = 1.0
+"""Between two tries on the late lane; each further one is twice as long."""
 LONGEST_PAUSE_SECONDS = 60.0
 
 
@@ -74,6 +76,8 @@ class Moderate:
         with self._folder(upload) as folder:
             task = self._task(record, slot, upload, tenant, folder)
             exam = await self._examine_until_settled(record, task)
+            if exam is None:
+                return "cancelled"
             if exam.heavy:
                 await self.publish.defer(record, Lane.BACKFILL)
                 return "deferred"
@@ -123,12 +127,19 @@ class Moderate:
             progress=slot.progress,
         )
 
-    async def _examine_until_settled(self, record: Record, task: Task) -> Examination:
-        """Once, but on the late lane: there again and again while the reason is a passing one, until the event is too old."""
-        pause = 1.0
+    async def _examine_until_settled(self, record: Record, task: Task) -> Examination | None:
+        """Once, but on the late lane: there again and again while the reason is a passing one, until the event is too old.
+
+        None where the content was deleted meanwhile.
+        """
+        pause = FIRST_PAUSE_SECONDS
         while True:
+            if await self._deleted(task):
+                return None
             exam = await self._examine_once(task)
-            if self.rules.lane is not Lane.LATE or exam.heavy or self._too_old(record):
+            if await self._deleted(task):
+                return None
+            if self.rules.lane is not Lane.LATE or exam.heavy or self.too_old(record):
                 return exam
             if not self.decide.decide(task.upload, task.tenant, exam).decision.passing:
                 return exam
@@ -164,7 +175,15 @@ class Moderate:
         await early.settle()
         return exam
 
-    def _too_old(self, record: Record) -> bool:
+    async def _deleted(self, task: Task) -> bool:
+        """On a slower lane, where this is a copy: its deletion went another way, and its retraction is the verdict.
+
+        On the live lane a deletion comes behind its upload and cancels it; an upload behind a deletion is a new one.
+        """
+        return self.rules.lane is not Lane.LIVE and await self.examine.deleted(task.upload)
+
+    def too_old(self, record: Record) -> bool:
+        """Whether the late lane has tried long enough."""
         return self.clock.now() - record.timestamp > timedelta(seconds=self.rules.late_max_age)
 
     def _finished(self, record: Record, verdict: Verdict, exam: Examination) -> Verdict:

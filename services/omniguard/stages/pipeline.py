@@ -24,7 +24,9 @@ from omniguard.domain.tenant import Tenant, Tenants
 from omniguard.domain.verdict import DeadLetter
 from omniguard.errors import Misconfigured, Unidentifiable
 from omniguard.observability import METRICS, extract_context, span
+from omniguard.observability.catalog import STORE_UNAVAILABLE
 from omniguard.ports import AssessmentStore
+from omniguard.stages import moderate
 from omniguard.stages.decide import Decide
 from omniguard.stages.explain import Explain
 from omniguard.stages.intake import MAX_ATTEMPTS
@@ -37,6 +39,10 @@ log = structlog.get_logger("omniguard.pipeline")
 
 MAX_PASSED_ON = INPUT_MAX_BYTES - 1024
 """Bytes of a record, unpacked, that every lane surely takes: a producer's compression may have let a larger one in."""
+_NOT_FORGOTTEN = (
+    "the content was retracted, but the assessment store did not answer, so that what it kept is there until its time is over; "
+    "replay this letter once the store is back"
+)
 _REPORT = "a step failed in a way it must not; report it"
 
 
@@ -97,7 +103,7 @@ class Pipeline:
             return "dead_letter"
         tenant = self.tenants().find(event.identity.tenant)
         if isinstance(event, Deletion):
-            return await self._retract(event, tenant)
+            return await self._retract(record, slot, event, tenant)
         if slot.superseded:
             await self._end_deleted(record, slot)
             return "cancelled"
@@ -128,7 +134,12 @@ class Pipeline:
 
     async def _moderate(self, record: Record, slot: Slot, upload: Upload, tenant: Tenant) -> str:
         try:
-            return await self.moderate.moderate(record, slot, upload, tenant)
+            outcome = await self.moderate.moderate(record, slot, upload, tenant)
+            if outcome == "cancelled":
+                # Once more, for an earlier start may have died between its write and its look at the deletion's mark.
+                await self.store.forget(upload.identity.key, upload.identity.content_version)
+                await self._end_deleted(record, slot)
+            return outcome
         except Misconfigured:
             raise
         except Exception as error:  # the border: a bug of ours costs this upload its judgement, not the worker
@@ -160,7 +171,27 @@ class Pipeline:
         await self.publish.dead_letter(record, DeadLetter("parse", problem.reason.value, problem.message, slot.attempts))
         return Status.INDETERMINATE.value
 
-    async def _retract(self, deletion: Deletion, tenant: Tenant | None) -> str:
-        await self.store.forget(deletion.identity.key)
+    async def _retract(self, record: Record, slot: Slot, deletion: Deletion, tenant: Tenant | None) -> str:
+        """The retraction at once; but a deletion has ended only when the store has dropped the content."""
+        gone = await self._forget(deletion)
         await self.publish.verdict(self.decide.retracted(deletion, tenant))
+        if not gone and self.lane is not Lane.LATE:
+            await self.publish.defer(record, Lane.LATE)
+        elif not gone:
+            slot.leave()
+            await self._forget_later(record, slot, deletion)
         return Status.RETRACTED.value
+
+    async def _forget(self, deletion: Deletion) -> bool:
+        return await self.store.forget(deletion.identity.key, deletion.identity.content_version)
+
+    async def _forget_later(self, record: Record, slot: Slot, deletion: Deletion) -> None:
+        pause = moderate.FIRST_PAUSE_SECONDS
+        while not self.moderate.too_old(record):
+            slot.progress()
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, moderate.LONGEST_PAUSE_SECONDS)
+            if await self._forget(deletion):
+                return
+        letter = DeadLetter("forget", STORE_UNAVAILABLE, _NOT_FORGOTTEN, slot.attempts)
+        await self.publish.dead_letter(record, letter)

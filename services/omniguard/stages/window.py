@@ -229,8 +229,8 @@ class Window:
         for task, slot in self._running.items():
             if slot in slots:
                 slot.superseded = True
-                # One that waits for its turn and was started before may have promised something then: its handler answers that.
-                if slot.owes or slot.left.is_set() or (slot.attempts > 1 and not slot.began):
+                # Its handler ends one that waits for its turn: that settles its starts, and answers what one of them promised.
+                if slot.owes or slot.left.is_set() or not slot.began:
                     slot.hurry.set()
                 else:
                     task.cancel()

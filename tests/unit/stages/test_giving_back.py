@@ -138,7 +138,7 @@ async def test_a_model_that_changes_for_ever_ends_as_a_passing_failure(tmp_path:
 
 async def test_a_label_that_is_cut_off_before_its_first_step_gives_its_slot_back() -> None:
     judge = Judge(MemoryGuard(), MemoryAssessmentStore(), SystemClock(), concurrency=1)
-    brief = Brief("acme", "acme|c", (), "p", 0.5, "", (), NEVER, 1, ModelInfo("m", "d", "e"), "plan")
+    brief = Brief("acme", "acme|c", 1, (), "p", 0.5, "", (), NEVER, 1, ModelInfo("m", "d", "e"), "plan")
 
     async def breaks() -> AsyncGenerator[Segment, None]:
         yield Segment("p0", 0, Modality.TEXT, text="hello")

@@ -50,6 +50,7 @@ class Judged:
         brief = Brief(
             tenant="acme",
             content="acme|c1",
+            version=1,
             categories=wire_categories(POLICY),
             prompt_digest=POLICY.prompt_digest,
             floor=0.5,
@@ -204,9 +205,9 @@ async def test_no_more_than_the_bound_is_asked_at_once_over_all_uploads() -> Non
             Counting.most = max(Counting.most, Counting.now)
             return await super().recall(key)
 
-        async def remember(self, key: str, score: SegmentScore, *, content: str) -> None:
+        async def remember(self, key: str, score: SegmentScore, *, content: str, version: int | None = None) -> None:
             Counting.now -= 1
-            await super().remember(key, score, content=content)
+            await super().remember(key, score, content=content, version=version)
 
     judged = Judged(MemoryGuard(delay=0.002), concurrency=3)
     judged.judge = Judge(judged.guard, Counting(), judged.clock, concurrency=3)

@@ -171,7 +171,7 @@ async def _first_stage(
     model = LoadedModel(asked, clock)
     stack.push_async_callback(model.close)
     model.ask()
-    judge = Judge(asked, store, clock, concurrency=settings.worker.judge_concurrency)
+    judge = Judge(asked, store, clock, concurrency=settings.worker.judge_concurrency, name=cascade.model)
     salt, patience = cascade.salt.get_secret_value(), Patience(cascade.share, cascade.seconds)
     return FirstStage(cascade.model, model, judge, chunk, store, clock, ChunkPlan(), salt=salt, patience=patience)
 

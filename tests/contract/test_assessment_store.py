@@ -123,9 +123,12 @@ async def test_what_is_written_while_a_content_is_deleted_does_not_stay(store: A
 
 async def test_starts_are_counted_until_they_are_settled(store: AssessmentStore, key: str) -> None:
     record = f"content-events/0/{key}"
+    assert await store.attempts(record) == 0
     assert [await store.attempt(record) for _ in range(3)] == [1, 2, 3]
     assert await store.attempt(f"{record}1") == 1
+    assert await store.attempts(record) == 3
     await store.settle(record)
+    assert await store.attempts(record) == 0
     assert await store.attempt(record) == 1
     await store.settle("content-events/0/unknown")
 

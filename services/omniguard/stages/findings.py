@@ -9,6 +9,7 @@ from omniguard.domain.content import MediaInfo, Modality, Segment
 from omniguard.domain.decision import DECIDING, Problem
 from omniguard.domain.reason import Reason
 from omniguard.domain.scores import Assessment, ModelInfo, PartCoverage, SegmentScore, merge_segments
+from omniguard.stages.trials import Suspicion
 
 
 class Findings:
@@ -25,6 +26,8 @@ class Findings:
         self.merged = 0
         self.stale = False
         """The model changed under way: what is here belongs to two of them."""
+        self.suspicion: Suspicion | None = None
+        """Deaths of the guard's process with the upload under way; of the judge's."""
 
     def probed(self, part: str, info: MediaInfo) -> None:
         """Note how long a part is, and what of it will not be looked at."""

@@ -13,7 +13,7 @@ from omniguard.adapters.memory_guard import MemoryGuard
 from omniguard.domain.content import Frame, Modality, Segment, Sound, Turn
 from omniguard.domain.deadline import NEVER, Deadline
 from omniguard.domain.scores import ModelInfo, SegmentScore
-from omniguard.errors import BadContent, Reason, Retryable
+from omniguard.errors import BadContent, ModelDied, Reason, Retryable
 from omniguard.stages.examine import wire_categories
 from omniguard.stages.findings import Findings
 from omniguard.stages.judge import Brief, Judge
@@ -238,3 +238,12 @@ async def test_a_segment_that_holds_nothing_to_judge_is_a_problem_and_no_bug(jud
     await judged.scores(Segment("v", 0, Modality.VIDEO, 6.0, 6.6), text="hello")
     assert [(p.reason, p.part) for p in judged.findings.problems] == [(Reason.NOT_ASSESSED, "v")]
     assert not judged.guard.calls
+
+
+async def test_all_segments_of_one_upload_count_a_death_once_and_end_with_it() -> None:
+    deaths = [ModelDied("gone", death="first")] * 3 + [ModelDied("gone", death=d) for d in ("second", "third")]
+    judged = Judged(MemoryGuard({}, script=deaths), concurrency=4)
+    await judged.scores(said("one"), said("two"), said("three"), film())
+    assert {problem.reason for problem in judged.findings.problems} == {Reason.CRASH_SUSPECT}
+    assert len(judged.guard.calls) == 5, "nothing more is asked once it is known, of the media neither"
+    assert await judged.store.attempts("guard-deaths/omniguard/acme|c1/1") == 0

@@ -134,7 +134,8 @@ def _choose(container: InputContainer, media_type: str, limits: DecodeLimits) ->
         _check_pixels(video, limits)
         video.codec_context.options = {"max_pixels": str(limits.max_pixels)}
     starts = [float(s.start_time * s.time_base) for s in (video, audio) if s and s.start_time is not None and s.time_base]
-    stated = container.duration / 1_000_000 if container.duration and media_type in _STATES_LENGTH else None
+    seconds = (container.duration or 0) / 1_000_000
+    stated = seconds if seconds > 0 and media_type in _STATES_LENGTH else None
     return Streams(container, video, audio, zero=min(starts, default=0.0), stated=stated, others=others, covers=covers)
 
 

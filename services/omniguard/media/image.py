@@ -53,6 +53,8 @@ _DAMAGE = (
     struct.error,
     zlib.error,
 )
+_UNFOLDS = ("Decompressed data too large", "Too much memory used in text chunks")
+"""Pillow's words, in a ValueError, where a compressed text or profile is a bomb."""
 
 
 @contextmanager
@@ -72,6 +74,10 @@ def _picture(source: Path | BinaryIO, media_type: str, limits: DecodeLimits) -> 
     except MemoryError as error:
         raise BadContent(Reason.TOO_LARGE, "decoding needs more memory than the limit: send a smaller picture") from error
     except _DAMAGE as error:
+        if str(error).startswith(_UNFOLDS):
+            raise BadContent(
+                Reason.TOO_LARGE, "the text or colour profile in the picture unfolds into more than the limit: send it without"
+            ) from error
         found = f"the picture is damaged ({type(error).__name__})"
         raise BadContent(Reason.DAMAGED, f"{found}; expected one that opens whole: send it again") from error
 

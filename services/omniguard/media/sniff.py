@@ -104,13 +104,13 @@ def _mpegts(head: bytes) -> str | None:
 
 
 def _mpeg_audio(head: bytes) -> str | None:
-    """An MPEG audio or ADTS frame header, after an ID3 tag if there is one."""
+    """An MPEG audio or ADTS frame header, after ID3 tags if there are some."""
     at = 0
-    if head[:3] == b"ID3" and len(head) >= 10:
-        a, b, c, d = head[6:10]
-        at = 10 + (a << 21 | b << 14 | c << 7 | d)
+    while head[at : at + 3] == b"ID3" and len(head) >= at + 10:
+        a, b, c, d = head[at + 6 : at + 10]
+        at += 10 + (a << 21 | b << 14 | c << 7 | d)
         if at + 2 > len(head):
-            return "audio/mpeg"  # the tag holds a cover picture; the frames lie beyond what we see
+            return "audio/mpeg"  # a tag holds a cover picture; the frames lie beyond what we see
     frame = head[at : at + 4]
     if len(frame) < 4 or frame[0] != 0xFF or frame[1] & 0xE0 != 0xE0:
         return None

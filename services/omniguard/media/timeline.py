@@ -15,6 +15,7 @@ from omniguard.media.image import still
 from omniguard.media.limits import DecodeLimits
 from omniguard.media.spans import SHORTEST_TAIL, stride, window_end
 from omniguard.media.video import PictureTrack
+from omniguard.media.whole import missing_bytes
 
 _MISSING_SHARE = 0.01
 _MISSING_LEAST, _MISSING_MOST = 0.5, 5.0
@@ -67,6 +68,7 @@ def timeline_segments(part_id: str, path: Path, media_type: str, plan: ChunkPlan
             last = segment.index
             yield segment
         _check_complete(pictures, sound, streams.stated)
+        _check_whole(path, media_type)
         if streams.covers:
             only = stack.enter_context(opened(path, media_type, limits, only="covers"))
             for place, picture in enumerate(cover_pictures(only)):
@@ -117,3 +119,12 @@ def _check_complete(pictures: PictureTrack | None, sound: SoundTrack | None, sta
                 Reason.DAMAGED,
                 f"the file states {expected:.1f} s, and {seconds:.1f} s could be decoded; it seems cut off: send it again whole",
             )
+
+
+def _check_whole(path: Path, media_type: str) -> None:
+    """A track of which nothing is left, its description included, is missed by nobody else."""
+    with damage():
+        missing = missing_bytes(path, media_type)
+    if missing:
+        found = f"the file ends {missing} bytes before the end that it states"
+        raise BadContent(Reason.DAMAGED, f"{found}; it seems cut off: send it again whole")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
+import numpy as np
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorPrimaries, ColorTrc
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from PIL import Image
 
@@ -14,6 +15,7 @@ from omniguard.domain.content import Frame
 from omniguard.domain.plan import ChunkPlan
 from omniguard.errors import BadContent, Reason
 from omniguard.media.container import Streams, decoded, stated_end
+from omniguard.media.high_range import HIGH_RANGE, standard_range
 from omniguard.media.limits import DecodeLimits
 from omniguard.media.picture import encode, fit
 from omniguard.media.shots import Flash, Shots
@@ -21,9 +23,6 @@ from omniguard.media.spans import frame_step
 
 _FALLBACK_RATE = 25.0
 _EPSILON = 1e-6
-_HIGH_RANGE = frozenset({ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67})
-_STANDARD_RANGE = {"dst_color_trc": ColorTrc.BT709, "dst_color_primaries": ColorPrimaries.BT709}
-"""What a screen of standard range shows of a picture in high range; a plain cut to 8 bits would be too dark to read."""
 
 
 class PictureTrack:
@@ -53,6 +52,7 @@ class PictureTrack:
         self._encoded: bytes | None = None
         self._samples: deque[Frame] = deque()
         self._shots = Shots()
+        self._reformatter = VideoReformatter()
         self._flashes: list[tuple[float, Frame]] = []
         """Seconds that a shot was shown which no sample shows, and a frame of it."""
 
@@ -118,10 +118,15 @@ class PictureTrack:
 
     def _picture(self, frame: VideoFrame) -> bytes:
         width, height = fit(frame.width * self._aspect, frame.height, self._plan.max_pixels)
-        light = _STANDARD_RANGE if frame.color_trc in _HIGH_RANGE else {}
-        rgb = frame.reformat(width, height, "rgb24", interpolation="AREA" if width < frame.width else "BICUBIC", **light)
-        plane = rgb.planes[0]
-        image = Image.frombytes("RGB", (width, height), bytes(plane), "raw", "RGB", plane.line_size)
+        high = frame.color_trc in HIGH_RANGE
+        how = "AREA" if width < frame.width else "BICUBIC"
+        rgb = self._reformatter.reformat(frame, width, height, "rgb48le" if high else "rgb24", interpolation=how)
+        if high:
+            codes = rgb.to_ndarray().astype(np.uint16, copy=False)
+            image = Image.fromarray(standard_range(codes, frame.color_trc, frame.color_primaries))
+        else:
+            plane = rgb.planes[0]
+            image = Image.frombytes("RGB", (width, height), bytes(plane), "raw", "RGB", plane.line_size)
         turns = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_270}
         turn = turns.get(round(frame.rotation / 90) * 90 % 360)
         return encode(image.transpose(turn) if turn is not None else image, self._plan)

@@ -6,7 +6,7 @@ import itertools
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omniguard.domain.plan import ChunkPlan
@@ -15,6 +15,7 @@ from omniguard.media.spans import SHORTEST_TAIL, frame_step, spans, stride
 SECONDS = st.floats(0.001, 500, allow_nan=False)
 
 
+@settings(deadline=None)
 @given(seconds=SECONDS, window=st.floats(1, 60), share=st.floats(0, 0.9))
 def test_windows_cover_the_whole_in_order(seconds: float, window: float, share: float) -> None:
     overlap = window * share
@@ -44,6 +45,7 @@ def test_windows_that_stand_still_are_refused(window: float, overlap: float) -> 
         stride(window, overlap)
 
 
+@settings(deadline=None)
 @given(fps=st.floats(0.01, 60), window=st.floats(1, 60), frames=st.integers(1, 64))
 def test_every_window_gets_a_frame_and_none_too_many(fps: float, window: float, frames: int) -> None:
     step = frame_step(ChunkPlan(fps=fps, window_seconds=window, max_frames=frames))

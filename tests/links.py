@@ -16,14 +16,16 @@ class Links:
     """Fronts of numbered nodes, in a thread of their own.
 
     A cut node neither hears nor is heard: what is under way waits until `heal`, as behind a switch that drops packets; nobody is
-    told. A front knows who calls by the process that owns the calling port, so it also holds what the cut node sends to others;
-    what a node sends to itself is not on the network. Only one thing is not as on a wire: a new connection is taken before it is silent.
+    told. What the cut node sends to others is known by the ports that its process owns; what it sends to itself is not on the
+    network. One thing is not as on a wire: a new connection is taken, and then silent.
     """
 
-    def __init__(self, pid_of: Callable[[int], int | None], nodes: tuple[int, ...]) -> None:
+    def __init__(self, pid_of: Callable[[int], int | None]) -> None:
         """`pid_of` tells the process of a node, None where it does not run."""
-        self._pid_of, self._nodes = pid_of, nodes
+        self._pid_of = pid_of
         self._cut: int | None = None
+        self._ports: set[int] = set()
+        """Ports that the cut node calls from."""
         self._loop = uvloop.new_event_loop()
         self._whole = asyncio.Event()
         self._whole.set()
@@ -49,23 +51,23 @@ class Links:
 
     def cut(self, node: int) -> None:
         """Part a node from all others and from every client."""
-        self._do(self._set(node))
+        self._do(self._set(node, self._calls_from(node)))
 
     def heal(self) -> None:
         """Let everything through again, what waited included."""
-        self._do(self._set(None))
+        self._do(self._set(None, set()))
 
     def close(self) -> None:
         self._do(self._close())
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(60)
         self._loop.close()
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
-    async def _set(self, node: int | None) -> None:
-        self._cut = node
+    async def _set(self, node: int | None, ports: set[int]) -> None:
+        self._cut, self._ports = node, ports
         (self._whole.set if node is None else self._whole.clear)()
 
     async def _close(self) -> None:
@@ -76,39 +78,40 @@ class Links:
         await asyncio.gather(*self._relays, return_exceptions=True)
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, node: int, target: int) -> None:
-        ends = {node, self._caller(writer.get_extra_info("peername")[1])}
+        caller = writer.get_extra_info("peername")[1]
+        if self._cut is not None:
+            self._ports |= await asyncio.to_thread(self._calls_from, self._cut)
         try:
             inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", target)
         except OSError:
             writer.close()
             return
         try:
-            await asyncio.gather(self._pump(reader, inner_writer, ends), self._pump(inner_reader, writer, ends))
+            await asyncio.gather(self._pump(reader, inner_writer, node, caller), self._pump(inner_reader, writer, node, caller))
         finally:
             writer.close()
             inner_writer.close()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ends: set[int | None]) -> None:
-        with suppress(OSError):
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, node: int, caller: int) -> None:
+        with suppress(OSError, RuntimeError):  # uvloop's word for a transport that was closed meanwhile
             while True:
                 data = await reader.read(65_536)
-                while self._parted(ends):
+                while self._parted(node, caller):
                     await self._whole.wait()
                 if not data:
                     break
                 writer.write(data)
                 await writer.drain()
-        with suppress(OSError):
+        with suppress(OSError, RuntimeError):
             writer.close()
 
-    def _parted(self, ends: set[int | None]) -> bool:
-        return self._cut is not None and self._cut in ends and len(ends) > 1
+    def _parted(self, node: int, caller: int) -> bool:
+        return self._cut is not None and (node == self._cut) != (caller in self._ports)
 
-    def _caller(self, port: int) -> int | None:
-        """The node that calls from a port; None: a client."""
-        for node in self._nodes:
-            pid = self._pid_of(node)
-            with suppress(psutil.NoSuchProcess):
-                if pid and any(c.laddr and c.laddr.port == port for c in psutil.Process(pid).net_connections("tcp")):
-                    return node
-        return None
+    def _calls_from(self, node: int) -> set[int]:
+        pid = self._pid_of(node)
+        if pid is None:
+            return set()
+        with suppress(psutil.NoSuchProcess):
+            return {c.laddr.port for c in psutil.Process(pid).net_connections("tcp") if c.laddr}
+        return set()

@@ -21,7 +21,8 @@ from aiokafka.record.util import calc_crc32c
 
 from faults.invariants import Report, check_committed, check_invariants
 from faults.nursery import Nursery, Process
-from faults.observer import Observer
+from faults.observer import Notes, Observer, Seen
+from marker import keep, planted
 from omniguard.adapters.topics_admin import TopicsAdmin
 from omniguard.contracts.topics import Topics
 from omniguard.domain.lane import Lane
@@ -29,6 +30,8 @@ from origins import free_ports
 
 SESSION_SECONDS = 2
 DRAIN_SECONDS = 3
+PRODUCER_MS = 10_000
+"""How long the platform's producer waits for a silent broker."""
 _CRC_AT = 17
 """Where a batch keeps the checksum of what follows it."""
 TENANTS = """
@@ -78,6 +81,10 @@ class Worker:
         """The status of a health page; 0 where nobody answers."""
         return await asyncio.to_thread(_status, f"http://127.0.0.1:{self.port}/{page}")
 
+    async def page(self, page: str) -> bytes:
+        """The body of a health page; empty where nobody answers."""
+        return await asyncio.to_thread(_body, f"http://127.0.0.1:{self.port}/{page}")
+
     def tail(self) -> str:
         return self.log.read_text(errors="replace")[-3000:]
 
@@ -95,12 +102,14 @@ class Installation:
         seed: int,
         redis: str | None = None,
         tenants: str = TENANTS,
+        notes: Notes | None = None,
     ) -> None:
         self._nursery = nursery
         self.bootstrap, self.topics, self.seed = bootstrap, Topics(prefix), seed
         self.random = random.Random(seed)
         self.control = folder / "control"
         self._folder, self._redis, self._tenants = folder, redis, tenants
+        self._notes = notes
         self._workers: list[Worker] = []
 
     async def __aenter__(self) -> Installation:
@@ -119,16 +128,20 @@ class Installation:
             enable_idempotence=True,
             compression_type="gzip",
             max_request_size=1 << 23,
+            request_timeout_ms=PRODUCER_MS,
         )
         await self._producer.start()
-        self.observer = await Observer(self.bootstrap, self.topics).__aenter__()
+        self.observer = await Observer(self.bootstrap, self.topics, self._notes).__aenter__()
 
     async def __aexit__(self, *_: object) -> None:
         for worker in self._workers:
             if worker.alive:
+                if worker.consuming:
+                    keep(self._folder, "metrics", await worker.page("metrics"))
                 worker.signal(signal.SIGKILL)
                 await worker.gone()
         if hasattr(self, "observer"):
+            keep(self._folder, "headers", repr(self.observer.seen.dead_letters).encode())
             await self.observer.__aexit__()
             await self._producer.stop()
 
@@ -174,11 +187,11 @@ class Installation:
 
     async def upload(
         self, content_id: str, text: str, *, lane: Lane = Lane.LIVE, partition: int | None = None, **data: Any
-    ) -> None:
-        """Produce a content event of one text. `data` overrides fields of its data."""
+    ) -> int:
+        """Produce a content event of one text, marked as a user's; return its partition. `data` overrides fields of its data."""
         tenant = data.pop("tenant", "acme")
-        body = {"content_version": 1, "parts": [{"id": "p0", "modality": "text", "text": text}], **data}
-        await self.produce("omniguard.content-event.v1", tenant, content_id, body, lane=lane, partition=partition)
+        body = {"content_version": 1, "parts": [{"id": "p0", "modality": "text", "text": planted(text)}], **data}
+        return await self.produce("omniguard.content-event.v1", tenant, content_id, body, lane=lane, partition=partition)
 
     async def delete(self, content_id: str, *, version: int = 1, partition: int | None = None) -> None:
         """Produce a deletion."""
@@ -186,11 +199,13 @@ class Installation:
 
     async def produce(
         self, kind: str, tenant: str, content_id: str, data: Mapping[str, Any], *, lane: Lane = Lane.LIVE, partition: int | None
-    ) -> None:
-        """Produce a CloudEvent."""
+    ) -> int:
+        """Produce a CloudEvent; return its partition."""
         body = {"tenant": tenant, "content_id": content_id, **data}
         event = {"specversion": "1.0", "type": kind, "source": "/uploads", "id": content_id, "data": body}
-        await self.raw(f"{tenant}|{content_id}".encode(), orjson.dumps(event, default=_iso), lane=lane, partition=partition)
+        return await self.raw(
+            f"{tenant}|{content_id}".encode(), orjson.dumps(event, default=_iso), lane=lane, partition=partition
+        )
 
     async def raw(
         self,
@@ -200,9 +215,11 @@ class Installation:
         lane: Lane = Lane.LIVE,
         partition: int | None = None,
         headers: Sequence[tuple[str, bytes | None]] = (),
-    ) -> None:
-        """Produce any record."""
-        await self._producer.send_and_wait(self.topics.content(lane), value, key, partition=partition, headers=list(headers))
+    ) -> int:
+        """Produce any record; return its partition."""
+        topic = self.topics.content(lane)
+        written = await self._producer.send_and_wait(topic, value, key, partition=partition, headers=list(headers))
+        return int(written.partition)
 
     async def misnamed(self, *events: tuple[bytes, bytes]) -> None:
         """Produce one batch of keys and values, each record with a header whose name is not UTF-8; no client would write it."""
@@ -234,6 +251,14 @@ class Installation:
         committed = await self.observer.committed()
         check_committed(await self.observer.read(), committed, seed=self.seed)
 
+    async def read_anew(self) -> Seen:
+        """All that is on the topics now, read from their beginning by somebody else."""
+        other = await Observer(self.bootstrap, self.topics).__aenter__()
+        try:
+            return await other.read()
+        finally:
+            await other.__aexit__()
+
     async def check(self, **options: Any) -> Report:
         """Assert the invariants over all that is on the topics."""
         return check_invariants(await self.observer.read(), seed=self.seed, **options)
@@ -263,6 +288,14 @@ def _status(url: str) -> int:
         return error.code
     except OSError:
         return 0
+
+
+def _body(url: str) -> bytes:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:
+            return bytes(response.read())
+    except OSError:
+        return b""
 
 
 def _iso(value: object) -> str:

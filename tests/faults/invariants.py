@@ -64,12 +64,17 @@ def check_invariants(seen: Seen, *, seed: int, crash_suspects: Iterable[str] = (
         unanswered=list(_unanswered(seen)),
         unexpected=[*_silent_allows(seen), *_wrongly_suspected(seen, set(crash_suspects)), *_contradictions(seen.verdicts)],
     )
+    assert_kept(report, seed=seed)
+    return report
+
+
+def assert_kept(report: Report, *, seed: int) -> None:
+    """Assert that a report has nothing in it that breaks a promise."""
     print(f"seed {seed}: {report}")  # pytest shows it with a failure, and with -s
     assert not report.lost, f"seed {seed}: lost {report.lost}"
     assert not report.displaced, f"seed {seed}: a final was displaced: {report.displaced}"
     assert not report.unanswered, f"seed {seed}: critiques never answered: {report.unanswered}"
     assert not report.unexpected, f"seed {seed}: {report.unexpected}"
-    return report
 
 
 def check_committed(seen: Seen, committed: Committed, *, seed: int) -> None:
@@ -90,17 +95,17 @@ def _lost(seen: Seen) -> Iterator[str]:
 
 def _finished(record: Record, lane: Lane, seen: Seen) -> bool:
     """Answered, and what the answer promised is out too."""
-    event = _read(record)
-    owed = {v.verdict_id for v in seen.verdicts if event is not None and _end(v) == event and v.critique_ref}
+    event = read_event(record)
+    owed = {v.verdict_id for v in seen.verdicts if event is not None and end_of(v) == event and v.critique_ref}
     return _answered(record, lane, seen) and owed <= {c.verdict_id for c in seen.critiques}
 
 
 def _answered(record: Record, lane: Lane, seen: Seen) -> bool:
-    event = _read(record)
+    event = read_event(record)
     if event is None:
         origin = (record.partition.topic, record.partition.number, record.offset)
         return origin in {(d.origin_topic, d.origin_partition, d.origin_offset) for d in seen.dead_letters}
-    if event in {_end(v) for v in seen.verdicts if v.status is not Status.PROVISIONAL}:
+    if event in {end_of(v) for v in seen.verdicts if v.status is not Status.PROVISIONAL}:
         return True
     return _deferred(record, lane, seen) or _deleted(record, seen)
 
@@ -112,13 +117,13 @@ def _deferred(record: Record, lane: Lane, seen: Seen) -> bool:
 
 def _deleted(record: Record, seen: Seen) -> bool:
     """A deletion behind it covers it, and was answered by a verdict that is newer than any of its own."""
-    event = _read(record)
+    event = read_event(record)
     assert event is not None
     return any(v.status is Status.RETRACTED and v.key == event[0] and v.content_version >= event[1] for v in seen.verdicts)
 
 
-def _read(record: Record) -> Ended | None:
-    """Whose event it is; None where nobody can say."""
+def read_event(record: Record) -> Ended | None:
+    """Whose event a record is; None where nobody can say."""
     try:
         event: Upload | Deletion = parse(record.key, record.value, record.headers)
     except Unidentifiable:
@@ -132,7 +137,8 @@ def _address(identity: Identity, request: int) -> Ended:
     return identity.key, identity.content_version, request
 
 
-def _end(verdict: VerdictData) -> Ended:
+def end_of(verdict: VerdictData) -> Ended:
+    """The event that a verdict answers."""
     request = DELETED if verdict.status is Status.RETRACTED else verdict.revision // STRIDE
     return verdict.key, verdict.content_version, request
 
@@ -148,8 +154,8 @@ def _displaced(verdicts: list[VerdictData], seed: int) -> Iterator[str]:
         if len(standing) > 1:
             yield f"{key}: what stands depends on the order of the records"
         last = max(records, key=lambda v: v.order)
-        established = {_end(v) for v in records if v.status in (Status.FINAL, Status.RETRACTED)}
-        if _end(last) in established and last.status not in (Status.FINAL, Status.RETRACTED):
+        established = {end_of(v) for v in records if v.status in (Status.FINAL, Status.RETRACTED)}
+        if end_of(last) in established and last.status not in (Status.FINAL, Status.RETRACTED):
             yield f"{key}: {last.status} {last.reason} stands over a final of the same request"
 
 
@@ -171,9 +177,9 @@ def _unanswered(seen: Seen) -> Iterator[str]:
 
 def _silent_allows(seen: Seen) -> Iterator[str]:
     """The scripted guard finds `hateword` in every text that has it; what it was not asked must not be allowed."""
-    harmful = {_read(r) for records in seen.lanes.values() for r in records if b"hateword" in (r.value or b"")}
+    harmful = {read_event(r) for records in seen.lanes.values() for r in records if b"hateword" in (r.value or b"")}
     for each in seen.verdicts:
-        if each.action == "allow" and each.status is Status.FINAL and _end(each) in harmful:
+        if each.action == "allow" and each.status is Status.FINAL and end_of(each) in harmful:
             yield f"{each.content_id} v{each.content_version} was allowed"
         if each.action == "allow" and each.status is Status.INDETERMINATE:
             yield f"{each.content_id} v{each.content_version} was allowed without a judgement"

@@ -8,9 +8,11 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
 from omniguard.adapters.kafka_records import read_any_header_name
 from omniguard.contracts import critique, verdict
@@ -23,6 +25,24 @@ from omniguard.domain.lane import Lane
 from omniguard.domain.record import Partition, Record
 
 Committed = dict[Partition, int]
+REQUEST_MS = 5_000
+"""How long a silent broker is waited for before another is asked."""
+
+
+class Notes(Protocol):
+    """What is made of the records read."""
+
+    def event(self, lane: Lane, record: Record) -> None:
+        """One of a lane's topic."""
+
+    def verdict(self, said: VerdictData) -> None:
+        """One of the verdicts topic."""
+
+    def critique(self, said: CritiqueData) -> None:
+        """One of the critiques topic."""
+
+    def dead_letter(self, headers: DeadLetterHeaders, record: Record) -> None:
+        """One of the dead-letters topic."""
 
 
 @dataclass
@@ -34,6 +54,19 @@ class Seen:
     critiques: list[CritiqueData] = field(default_factory=list)
     dead_letters: list[DeadLetterHeaders] = field(default_factory=list)
     dead_records: list[Record] = field(default_factory=list)
+
+    def event(self, lane: Lane, record: Record) -> None:
+        self.lanes[lane].append(record)
+
+    def verdict(self, said: VerdictData) -> None:
+        self.verdicts.append(said)
+
+    def critique(self, said: CritiqueData) -> None:
+        self.critiques.append(said)
+
+    def dead_letter(self, headers: DeadLetterHeaders, record: Record) -> None:
+        self.dead_letters.append(headers)
+        self.dead_records.append(record)
 
     def verdicts_of(self, content_id: str) -> list[VerdictData]:
         return [v for v in self.verdicts if v.content_id == content_id]
@@ -52,16 +85,23 @@ class Seen:
 class Observer:
     """Reads to the end on demand. Use as an async context manager."""
 
-    def __init__(self, bootstrap: str, topics: Topics) -> None:
+    def __init__(self, bootstrap: str, topics: Topics, notes: Notes | None = None) -> None:
+        """Everything is kept in `seen`, unless `notes` are to be made of it instead."""
         self._bootstrap, self._topics = bootstrap, topics
+        self._lanes = {topics.content(lane): lane for lane in Lane}
         self.seen = Seen()
+        self._notes: Notes = notes or self.seen
 
     async def __aenter__(self) -> Observer:
         read_any_header_name()
-        self._admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap)
+        self._admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap, request_timeout_ms=REQUEST_MS)
         await self._admin.start()
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap, enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=50
+            bootstrap_servers=self._bootstrap,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=50,
+            request_timeout_ms=REQUEST_MS,
         )
         await self._consumer.start()
         described = await self._admin.describe_topics([t.name for t in self._topics.all])
@@ -78,7 +118,7 @@ class Observer:
 
     async def read(self) -> Seen:
         """Read to what is the end now."""
-        ends = await self._consumer.end_offsets(self._parts)
+        ends = await self._ends(self._parts)
         while any([await self._consumer.position(p) < ends[p] for p in self._parts]):
             for part, records in (await self._consumer.getmany(timeout_ms=200)).items():
                 for record in records:
@@ -95,8 +135,25 @@ class Observer:
             raise AssertionError(f"{what} did not come within {seconds} s; seen: {self._summary()}") from None
         return self.seen
 
+    async def _ends(self, parts: list[TopicPartition]) -> dict[TopicPartition, int]:
+        """Asked again while a partition's leader is about to be another."""
+        while True:
+            try:
+                return dict(await self._consumer.end_offsets(parts))
+            except KafkaError:
+                await asyncio.sleep(0.1)
+
     async def committed(self) -> Committed:
-        """The offsets that every lane's group has committed."""
+        """The offsets that every lane's group has committed. Asked again while a coordinator is about to be another."""
+        while True:
+            try:
+                return await self._committed()
+            except (KafkaError, TimeoutError):
+                await asyncio.sleep(0.1)
+                with contextlib.suppress(KafkaError, TimeoutError):
+                    await self._admin._client.force_metadata_update()
+
+    async def _committed(self) -> Committed:
         found: Committed = {}
         for lane in Lane:
             offsets = await self._admin.list_consumer_group_offsets(self._topics.group(lane))
@@ -111,25 +168,23 @@ class Observer:
             async with asyncio.timeout(seconds):
                 while True:
                     committed = await self.committed()
-                    ends = await self._consumer.end_offsets(parts)
+                    ends = await self._ends(parts)
                     if all(committed.get(Partition(p.topic, p.partition), 0) == end for p, end in ends.items()):
                         return committed
                     await asyncio.sleep(0.1)
         except TimeoutError:
             raise AssertionError(f"offsets did not reach the end within {seconds} s: {committed} of {ends}") from None
 
-    def _take(self, part: TopicPartition, raw: object) -> None:
+    def _take(self, part: TopicPartition, raw: Any) -> None:
         record = _record(part, raw)
-        topics = {self._topics.content(lane): lane for lane in Lane}
-        if part.topic in topics:
-            self.seen.lanes[topics[part.topic]].append(record)
+        if part.topic in self._lanes:
+            self._notes.event(self._lanes[part.topic], record)
         elif part.topic == self._topics.verdicts:
-            self.seen.verdicts.append(verdict.decode(record.value, record.headers))
+            self._notes.verdict(verdict.decode(record.value, record.headers))
         elif part.topic == self._topics.critiques:
-            self.seen.critiques.append(critique.decode(record.value, record.headers))
+            self._notes.critique(critique.decode(record.value, record.headers))
         else:
-            self.seen.dead_letters.append(decode_dead_letter(record.headers))
-            self.seen.dead_records.append(record)
+            self._notes.dead_letter(decode_dead_letter(record.headers), record)
 
     def _summary(self) -> str:
         seen = self.seen

@@ -137,7 +137,7 @@ class Bench:
         rules = LaneRules(lane, maximum, heavy_seconds, late_max_age=3600.0)
         self.moderate = Moderate(rules, self.examine, self.decide, self.publish, explain, self.clock, folder)
         self.pipeline = Pipeline(
-            lane, self._tenants, self.moderate, explain, self.decide, self.publish, Quotas(self.clock), self.store
+            lane, self._tenants, self.moderate, explain, self.decide, self.publish, Quotas(self.clock, at_once=1000), self.store
         )
         self._offset = 0
 

@@ -133,7 +133,8 @@ async def service(
         )
         explain = Explain(examine, critic, publish, clock)
         moderate = Moderate(_rules(settings, lane), examine, decide, publish, explain, clock, folder)
-        pipeline = Pipeline(lane, _fixed(tenants), moderate, explain, decide, publish, Quotas(clock), kept)
+        quotas = Quotas(clock, at_once=settings.worker.window_events // 2)
+        pipeline = Pipeline(lane, _fixed(tenants), moderate, explain, decide, publish, quotas, kept)
         window = Window(
             pipeline.carry,
             max_events=settings.worker.window_events,

@@ -23,6 +23,7 @@ from omniguard.guard.wire import MODEL, GuardRequest, Mode, Priority, WireCatego
 from omniguard.observability import METRICS
 from omniguard.ports import AssessmentStore, Clock, GuardModel, Label
 from omniguard.stages.findings import Findings
+from omniguard.stages.shares import Shares
 from omniguard.stages.trials import Suspicion, Trials
 
 
@@ -53,13 +54,13 @@ class Brief:
 
 
 class Judge:
-    """Asks the guard about segments, at most `concurrency` at once over all events of the process."""
+    """Asks the guard about segments, at most `concurrency` at once over all events of the process; tenants share these slots."""
 
     def __init__(self, guard: GuardModel, store: AssessmentStore, clock: Clock, *, concurrency: int, name: str = MODEL) -> None:
         """`store` keeps the memo of each segment; `name` is the model's."""
         self._name, self._trials = name, Trials(store, name=name)
         self._guard, self._store, self._clock = guard, store, clock
-        self._slots = asyncio.Semaphore(concurrency)
+        self._slots = Shares(concurrency, clock)
 
     async def judge(
         self,
@@ -78,10 +79,10 @@ class Judge:
         async with aclosing(segments), asyncio.TaskGroup() as group:
             try:
                 async for segment in segments:
-                    await self._slots.acquire()
+                    await self._slots.acquire(brief.tenant)
                     asked = group.create_task(self._one(segment, brief, findings, judged))
                     # Not in the task itself: one that is cancelled before its first step would keep its slot for ever.
-                    asked.add_done_callback(lambda _: self._slots.release())
+                    asked.add_done_callback(lambda _: self._slots.release(brief.tenant))
             except (BadContent, Retryable) as error:
                 findings.fail(Problem(error.reason, str(error), error.part))
 

@@ -22,16 +22,16 @@ class _Bucket:
 class Quotas:
     """A tenant may send its quota per second, and that of a few seconds at once. Each worker process counts for itself."""
 
-    def __init__(self, clock: Clock) -> None:
-        """Buckets are made as tenants come."""
-        self._clock = clock
+    def __init__(self, clock: Clock, *, at_once: int) -> None:
+        """`at_once` bounds what any tenant may send at once, in events: less than the window, or one fills it alone."""
+        self._clock, self._at_once = clock, at_once
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
     def admit(self, tenant: Tenant) -> bool:
         """Take one token; False if there is none."""
         if tenant.quota is None:
             return True
-        now, most = self._clock.monotonic(), max(1.0, tenant.quota * BURST_SECONDS)
+        now, most = self._clock.monotonic(), max(1.0, min(tenant.quota * BURST_SECONDS, self._at_once))
         bucket = self._buckets.setdefault(tenant.name, _Bucket(most, now))
         self._buckets.move_to_end(tenant.name)
         if len(self._buckets) > MAX_TENANTS:

@@ -43,9 +43,12 @@ class Slot:
         """A deletion of the same content came in behind: publish nothing more about it but why."""
 
     def weigh(self, size: int) -> None:
-        """Count `size` bytes of media against the window until the event leaves it. Never waits: intake stops instead."""
+        """Count `size` bytes of media against the window until the event leaves it. Never waits: intake stops instead.
+
+        No event counts for more than half of the window: the media of a long film must not close it to everybody else.
+        """
         if not self.left.is_set():
-            weight = self.record.size + size
+            weight = min(self.record.size + size, max(self.record.size, self._window.heaviest))
             self._window.resize(weight - self._weight)
             self._weight = weight
 
@@ -89,6 +92,11 @@ class Window:
     def waiting_for_verdict(self) -> int:
         """Events in the label window."""
         return sum(not slot.left.is_set() for slot in self._running.values())
+
+    @property
+    def heaviest(self) -> int:
+        """Bytes that one event counts for at most."""
+        return self._max_bytes // 2
 
     @property
     def bytes_held(self) -> int:

@@ -87,7 +87,7 @@ class Rig:
         moderate = Moderate(rules, examine, self.decide, self.publish, explain, clock, folder)
         tenants = Tenants({options.tenant.name: options.tenant})
         self.pipeline = Pipeline(
-            options.lane, lambda: tenants, moderate, explain, self.decide, self.publish, Quotas(clock), self.store
+            options.lane, lambda: tenants, moderate, explain, self.decide, self.publish, Quotas(clock, at_once=1000), self.store
         )
         self.progressed = 0
         self.window = Window(self.pipeline.carry, max_events=8, max_bytes=1 << 24, max_open=64, progress=self._progress)

@@ -174,3 +174,19 @@ async def test_a_bug_in_the_handler_is_reported_and_releases_nothing() -> None:
     with pytest.raises(RuntimeError, match="bug"):
         await asyncio.wait_for(win.crashed, 1)
     assert win.take_committable() == {}
+
+
+async def test_one_film_does_not_close_the_window_to_everybody_else() -> None:
+    handle = Handler()
+    win = window(handle, events=4, size=1000)
+    await win.submit(record(0))
+    film = next(iter(win._running.values()))
+    film.weigh(50_000)
+    assert win.bytes_held == 500
+    assert await asyncio.wait_for(win.submit(record(1)), 1)
+    list(win._running.values())[1].weigh(50_000)
+    blocked = asyncio.create_task(win.submit(record(2)))
+    await settle()
+    assert not blocked.done(), "two of them do"
+    film.leave()
+    assert await asyncio.wait_for(blocked, 1)

@@ -51,8 +51,9 @@ class Observer:
     def _take(self, topic: str, key: bytes | None, value: bytes | None, headers: dict[str, bytes], at: float) -> None:
         if topic == self._verdicts:
             said = decode(value, headers)
-            cached = said.cache.hit
-            self.seen.answers.append(Answer(said.key, at, said.verdict_id, said.status, said.reason, cached, coverage(said)))
+            reason = None if said.reason is None else said.reason.value
+            answer = Answer(said.key, at, said.verdict_id, said.status.value, reason, said.cache.hit, coverage(said))
+            self.seen.answers.append(answer)
         else:
             self.seen.passed.append(Passed((key or b"").decode(errors="replace"), at, self._wheres[topic]))
 

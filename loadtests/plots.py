@@ -36,7 +36,8 @@ def _over_time(axes: Axes, run: Run) -> None:
         points = [(s.due - run.start, (first[s.key] - s.due) * 1000) for s in run.sent if s.group == group and s.key in first]
         if not points:
             continue
-        axes.scatter(*zip(*points, strict=True), s=5, alpha=0.35, color=colour, linewidths=0, label=f"{group}, each upload")
+        x, y = [at for at, _ in points], [ms for _, ms in points]
+        axes.scatter(x, y, s=5, alpha=0.35, color=colour, linewidths=0, label=f"{group}, each upload")
         step = max(1.0, run.scenario.seconds / 60)
         seconds: dict[int, list[float]] = {}
         for at, ms in points:

@@ -97,8 +97,8 @@ def _turns(*extra: Stream, slow: float = 1.0, rounds: int = 3) -> tuple[Phase, .
 _ONCE = 0.4, 0.2, 0.4
 """A loaded phase in the middle, and time to recover from it."""
 
-_FLOOD = Stream("flood", ("flood",), 100.0)
-_POISON = Stream("poison", ("mallory",), 30.0, "poison")
+_FLOOD = Stream("flood", ("flood",), 50.0)
+_POISON = Stream("poison", ("mallory",), 20.0, "poison")
 _VIDEO = Stream("video", ("films",), 0.2, "video")
 
 SCENARIOS: Mapping[str, Scenario] = {
@@ -119,6 +119,7 @@ SCENARIOS: Mapping[str, Scenario] = {
             "a storm of malformed and hostile events beside the good ones",
             _turns(_POISON),
             Limits(ratio=1.5),
+            rate=10.0,
             # A storm is what the limit of dead letters is for: it would stop the worker, and there would be no load to measure.
             settings={"worker__dead_letter_run": "0", "worker__dead_letter_ratio": "1"},
         ),
@@ -133,11 +134,12 @@ SCENARIOS: Mapping[str, Scenario] = {
         ),
         Scenario(
             "flood",
-            f"one tenant sends twenty times its quota of {FLOOD_QUOTA:g} a second",
+            f"one tenant sends ten times its quota of {FLOOD_QUOTA:g} a second",
             _turns(_FLOOD),
             Limits(ratio=1.5, indeterminate=0.0),
+            rate=10.0,
         ),
-        Scenario("video", "a tenant uploads two-hour videos", _turns(_VIDEO), Limits(ratio=1.5, indeterminate=0.0)),
+        Scenario("video", "a tenant uploads two-hour videos", _turns(_VIDEO), Limits(ratio=1.5, indeterminate=0.0), rate=10.0),
         Scenario(
             "soak",
             "a fixed rate for long; memory and descriptors must not grow",

@@ -74,6 +74,22 @@ NOT_PUBLIC = [
     "HTTP://127.0.0.1/",
     "http://localhost/",
     "http://LocalHost/",
+    "http://0x7f.1/",
+    "http://127.0.1/",
+    "http://0x7f.0.0.0x1/",
+    "http://\uff11\uff12\uff17.0.0.1/",  # full-width digits
+    "http://\u2460\u2461\u2466.0.0.1/",  # digits in circles
+    "http://127\u30020\u30020\u30021/",  # ideographic full stops
+    "http://127.0.0.1%2f@8.8.8.8/",
+    "http://[::ffff:169.254.169.254]/",
+    "http://[0:0:0:0:0:ffff:a9fe:a9fe]/",
+    "http://[::ffff:0:a9fe:a9fe]/",
+    "http://[::a9fe:a9fe]/",
+    "http://[fe80::1%25lo]/",
+    "http://[fd20:ce::254]/",
+    "http://[fd00:c1::a9fe:a9fe]/",
+    "http://169.254.170.2/v2/credentials",
+    "http://192.88.99.1/",
 ]
 MALFORMED = [
     "http://",
@@ -89,6 +105,28 @@ MALFORMED = [
     "http://8.8.8.8:99999/",
     "http://8.8.8.8:port/",
     "http://[::1/",
+]
+NEVER_BY_NAME = [
+    "169.254.169.254",
+    "169.254.170.2",
+    "168.63.129.16",
+    "100.100.100.200",
+    "192.0.0.192",
+    "0.0.0.0",
+    "224.0.0.1",
+    "255.255.255.255",
+    "::",
+    "::a9fe:a9fe",
+    "::ffff:169.254.169.254",
+    "::ffff:10.0.0.1",
+    "64:ff9b::a9fe:a9fe",
+    "2002:a9fe:a9fe::1",
+    "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+    "fe80::1",
+    "fd00:ec2::254",
+    "fd20:ce::254",
+    "fd00:c1::a9fe:a9fe",
+    "ff02::1",
 ]
 ODD_PORTS = ["http://8.8.8.8:22/", "http://8.8.8.8:6379/", "https://8.8.8.8:8443/", "http://[2606:4700::1111]:25/"]
 
@@ -172,6 +210,21 @@ async def test_one_hop_asks_the_resolver_once(canary: WebServer, tmp_path: Path)
         assert (await fetch(outside.url("x", "evil.example"), tmp_path, rules, changing)).size == len(GIF)
 
 
+async def test_a_resolver_that_alternates_gets_nobody_in(canary: WebServer, tmp_path: Path) -> None:
+    """Rebinding: allowed when asked first, private when asked again; of both at once the allowed one alone is connected."""
+    rules = FetchRules(networks=("127.0.0.2/32",))
+    private, allowed = ("127.0.0.1",), ("127.0.0.2",)
+    async with web_server(gif, "127.0.0.2", canary.port) as outside:
+        uri = outside.url("x", "evil.example")
+        alternating = Answers(allowed, private, allowed, private, ("127.0.0.1", "127.0.0.2"))
+        for good in (True, False, True, False, True):
+            if good:
+                assert (await fetch(uri, tmp_path / str(len(outside.seen)), rules, alternating)).size == len(GIF)
+            else:
+                await refused(uri, tmp_path / "refused", Reason.FORBIDDEN, rules=rules, resolver=alternating)
+        assert len(outside.seen) == 3
+
+
 @pytest.mark.parametrize("where", ["http://127.0.0.1:{port}/", "//127.0.0.1:{port}/", "http://2130706433:{port}/"])
 async def test_a_redirect_to_a_private_address_is_forbidden(where: str, canary: WebServer, tmp_path: Path) -> None:
     async def lead(request: web.Request) -> web.StreamResponse:
@@ -207,7 +260,7 @@ async def test_a_listed_host_lets_no_other_in(host: str, canary: WebServer, tmp_
     await refused(canary.url("x", host), tmp_path, Reason.FORBIDDEN, rules=rules, resolver=Answers(("127.0.0.1",)))
 
 
-@pytest.mark.parametrize("address", ["169.254.169.254", "168.63.129.16", "100.100.100.200", "0.0.0.0", "224.0.0.1"])
+@pytest.mark.parametrize("address", NEVER_BY_NAME)
 async def test_a_listed_host_cannot_lead_to_metadata(address: str, tmp_path: Path, connections: list[Any]) -> None:
     rules = FetchRules(hosts=("media.inside",))
     await refused("http://media.inside/", tmp_path, Reason.FORBIDDEN, rules=rules, resolver=Answers((address,)))

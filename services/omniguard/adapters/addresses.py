@@ -48,13 +48,20 @@ _NEVER_BY_NAME = tuple(
         "100.100.100.200/32",
         "168.63.129.16/32",
         "169.254.0.0/16",
+        "192.0.0.192/32",
         "224.0.0.0/3",
         "::/128",
+        "::a9fe:0/112",  # 169.254.0.0/16 in the old compatible form
         "::ffff:0:0/96",
+        "::ffff:0:0:0/96",  # translated IPv4
         "64:ff9b::/96",
         "64:ff9b:1::/48",
+        "2001::/32",  # Teredo
         "2002::/16",
+        "fd00:42::42/128",  # metadata of clouds, in the range of private addresses
+        "fd00:c1::a9fe:a9fe/128",
         "fd00:ec2::/32",
+        "fd20:ce::254/128",
         "fe80::/10",
         "ff00::/8",
     )

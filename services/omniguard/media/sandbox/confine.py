@@ -62,9 +62,8 @@ def _readable(media: Path) -> Iterator[Path]:
     """The media, and what Python and the codecs may still load. Folders of libraries hold no secrets."""
     yield media.resolve(strict=True)
     for name in {*sys.path, *_LIBRARIES, *_DEVICES}:
-        path = Path(name)
-        if name and path.exists():
-            yield path.resolve()
+        if name and os.path.exists(name):
+            yield Path(name).resolve()
 
 
 def _limit(limits: DecodeLimits, *, alone: bool) -> None:

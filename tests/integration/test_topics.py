@@ -7,11 +7,12 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from typer.testing import CliRunner
 
-from omniguard.contracts.topics import Topics
+from omniguard.contracts.topics import DAY_MS, Topics
 from omniguard.domain.lane import Lane
 from omniguard.entrypoints.topics import topics_app
 
@@ -73,7 +74,7 @@ async def test_raises_what_is_too_small_and_keeps_what_the_operator_set(
     await create(admin, NewTopic(topics.verdicts, 2, 1, topic_configs=small))
     options = ("--kafka", kafka_url, "--prefix", topic_prefix)
     _, differences = await in_thread("check", *options)
-    expected = {"partitions", "retention.ms", "max.message.bytes", "message.timestamp.type"}
+    expected = {"partitions", "retention.ms", "segment.ms", "max.message.bytes", "message.timestamp.type"}
     assert {d["setting"] for d in differences if d["topic"] == topics.verdicts} == expected
     code, _ = await in_thread("apply", *options)
     assert code == 0
@@ -89,11 +90,41 @@ async def test_never_lowers(kafka_url: str, topic_prefix: str, admin: AIOKafkaAd
     topics = Topics(topic_prefix)
     large = {"retention.ms": "-1", "max.message.bytes": "4194304"}
     await create(admin, NewTopic(topics.content(Lane.LIVE), 24, 1, topic_configs=large))
-    assert (await in_thread("apply", "--kafka", kafka_url, "--prefix", topic_prefix))[0] == 0
+    code, outcome = await in_thread("apply", "--kafka", kafka_url, "--prefix", topic_prefix)
+    assert code == 1
+    assert [(d["setting"], d["found"], d["expected"], d["mendable"]) for d in outcome["left"]] == [
+        ("retention.ms", "-1", str(7 * DAY_MS), False)
+    ], "user data kept for longer than declared is told, and the operator's to say"
     found = await config(admin, topics.content(Lane.LIVE))
     assert (found["retention.ms"], found["max.message.bytes"]) == ("-1", "4194304")
     (described,) = await admin.describe_topics([topics.content(Lane.LIVE)])
     assert len(described["partitions"]) == 24
+
+
+async def test_records_go_when_their_time_is_over_though_others_come(
+    kafka_url: str, topic_prefix: str, admin: AIOKafkaAdminClient
+) -> None:
+    """A broker deletes closed segments alone: without `segment.ms` a quiet topic would keep its first record for weeks."""
+    topics = Topics(topic_prefix)
+    ending = [t for t in topics.all if t.name in (topics.verdicts, topics.critiques, topics.dead_letters)]
+    assert [t.configs["segment.ms"] for t in ending] == [str(DAY_MS)] * 3
+    for topic in ending:
+        short = {**topic.configs, "retention.ms": "3000", "segment.ms": "1000"}
+        await create(admin, NewTopic(topic.name, 1, 1, topic_configs=short))
+    partitions = [TopicPartition(t.name, 0) for t in ending]
+    async with (
+        AIOKafkaProducer(bootstrap_servers=kafka_url) as producer,
+        AIOKafkaConsumer(bootstrap_servers=kafka_url) as consumer,
+    ):
+        first: dict[TopicPartition, int] = {}
+        async with asyncio.timeout(60):
+            while len(first) < 3 or min(first.values()) == 0:
+                for partition in partitions:
+                    await producer.send_and_wait(partition.topic, b"x", b"acme|1")
+                await asyncio.sleep(0.2)
+                first = await consumer.beginning_offsets(partitions)
+        last = await consumer.end_offsets(partitions)
+    assert all(last[p] > first[p] for p in partitions), "what is young stays"
 
 
 async def test_leaves_a_compacted_topic_to_the_operator(kafka_url: str, topic_prefix: str, admin: AIOKafkaAdminClient) -> None:

@@ -104,7 +104,14 @@ def topics_table() -> str:
         days, size = t.retention_ms // DAY_MS, t.max_message_bytes // 1024
         key = t.key.replace("|", "\\|")
         lines.append(f"| `{t.name}` | {t.purpose} | {key} | {t.partitions} | {days} days | {size} KiB |")
-    lines += ["", "`cleanup.policy` is `delete` on all of them; `verdicts` is never compacted.", "", "## Rights", ""]
+    lines += [
+        "",
+        "`cleanup.policy` is `delete` on all of them; `verdicts` is never compacted. Segments are closed after a day",
+        "(`segment.ms`): a record is gone at the latest a day after its retention, with the broker's next look at it.",
+        "",
+        "## Rights",
+        "",
+    ]
     lines += [
         f"| component | {' | '.join(f'`{t.name}`' for t in topics.all)} | consumer group |",
         f"|---{'|---' * (len(topics.all) + 1)}|",

@@ -100,6 +100,9 @@ def _settings(home: Path, ports: Ports, more: Mapping[str, str]) -> str:
         "group.initial.rebalance.delay.ms": "0",
         "group.min.session.timeout.ms": "1000",
         "log.index.size.max.bytes": str(1024 * 1024),
+        # Minutes by default: nobody would see on their own machine that records go when their time is over.
+        "log.retention.check.interval.ms": "2000",
+        "log.initial.task.delay.ms": "2000",
         "controlled.shutdown.enable": "false",
         # After kill -9 the controller refuses the new broker until the session of the old one has ended.
         "broker.session.timeout.ms": "4000",

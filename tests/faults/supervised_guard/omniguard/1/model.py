@@ -1,6 +1,7 @@
 """The guard's own service in Triton over an engine that is told what to do: by the text, and by files in a control folder.
 
     takes:SECONDS  the label takes so long; two labels are computed at once
+    kills:WORD     the process kills itself over it, as a fault in native code would; told in `kills-WORD`
 
 A file `hang`, `fail` or `refuse` that holds this process' number makes every label hang, raise or be refused as unavailable.
 With a file `no-load` no process starts.
@@ -8,6 +9,7 @@ With a file `no-load` no process starts.
 
 import asyncio
 import os
+import signal
 from pathlib import Path
 
 from omniguard.guard.engine import Refusal
@@ -34,7 +36,7 @@ class Engine:
         return Capabilities(engine="told", digest="d", modalities=("text",), assessed={"text": ()}, **limits)
 
     async def label(self, ask):
-        verb, _, seconds = (ask.request.parts[0].text or "").partition(":")
+        verb, _, rest = (ask.request.parts[0].text or "").partition(" ")[0].partition(":")
         if told("fail"):
             raise ValueError("as told")
         if told("refuse"):
@@ -43,8 +45,14 @@ class Engine:
             await asyncio.sleep(0.05)
         if verb == "takes":
             (CONTROL / "takes").touch()
-            await asyncio.sleep(float(seconds))
-        yield LabelEvent(final=True, label="safe", unsafe=0.0)
+            await asyncio.sleep(float(rest))
+        if verb == "kills":
+            with (CONTROL / f"kills-{rest}").open("a") as note:
+                note.write("x")
+            await asyncio.sleep(0.3)
+            os.kill(os.getpid(), signal.SIGKILL)
+        vouched = {"text": tuple(category.name for category in ask.request.policy)}
+        yield LabelEvent(final=True, label="safe", unsafe=0.0, assessed=vouched)
 
     async def critique(self, ask):
         raise NotImplementedError

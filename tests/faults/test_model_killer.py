@@ -1,0 +1,86 @@
+"""Uploads that kill the model's process in genuine Triton, beside others that are under way: the killers alone are suspects."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from faults import table
+from faults.harness import Installation
+from faults.nursery import Nursery
+from faults.table import Fault
+from faults.test_supervisor import GUARD, Server
+from guard_asking import Triton
+from omniguard.devstack import Stack
+from omniguard.domain.lane import Lane
+from omniguard.entrypoints.supervisor import Rules
+from omniguard.stages.trials import MAX_DEATHS
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+
+TENANTS = "tenants: {acme: {policy: lite-demo, policy_epoch: 1}}\n"
+
+
+@pytest.fixture
+async def server(own_stack: Callable[..., Stack], tmp_path: Path) -> AsyncIterator[Server]:
+    control = tmp_path / "model"
+    control.mkdir()
+    stack = own_stack(parts=("triton",), model_repository=GUARD, triton_env={"SUPERVISED_CONTROL": str(control)})
+    urls = await asyncio.to_thread(stack.up)
+    guard = Triton(urls.triton)
+    yield Server(stack, urls.triton, control, guard)
+    await guard.close()
+
+
+@pytest.mark.parametrize("killers", [1, pytest.param(3, marks=pytest.mark.long)])
+async def test_killers_are_answered_as_suspects_and_all_others_finally(
+    server: Server, nursery: Nursery, kafka_url: str, topic_prefix: str, tmp_path: Path, seed: int, killers: int
+) -> None:
+    others = 24 * killers
+    async with (
+        server.supervised(Rules()) as (_, metrics),
+        Installation(nursery, kafka_url, topic_prefix, tmp_path / "i", seed=seed, tenants=TENANTS) as installation,
+    ):
+        await installation.create(partitions=2)
+        settings = {"triton__addresses": server.address, "worker__live_seconds": "45"}
+        workers = [await installation.start(lane, **settings) for lane in (Lane.LIVE, Lane.LATE)]
+        for number in range(others // 2):
+            await installation.upload(f"c{number}", f"takes:0.2 {number}")
+        began = time.monotonic()
+        for number in range(killers):
+            await installation.upload(f"killer{number}", f"kills:{number}")
+        for number in range(others // 2, others):
+            await installation.upload(f"c{number}", f"takes:0.2 {number}")
+        await installation.observer.until(
+            lambda seen: (
+                len({v.key for v in seen.verdicts if v.status == "final"}) == others
+                and len({v.key for v in seen.verdicts if v.reason == "crash_suspect"}) == killers
+            ),
+            200,
+            "a final for all but the killers",
+        )
+        seconds = time.monotonic() - began
+        await installation.observer.until_committed(lanes=(Lane.LIVE, Lane.LATE))
+        suspects = [f"killer{number}" for number in range(killers)]
+        report = await installation.check(crash_suspects=suspects)
+        seen = installation.observer.seen
+        assert sorted(d.error for d in seen.dead_letters) == ["crash_suspect"] * killers
+        for number in range(killers):
+            assert len((server.control / f"kills-{number}").read_text()) == MAX_DEATHS
+        assert metrics.value("omniguard_model_faults_total", kind="dead") == MAX_DEATHS * killers
+        assert all(worker.alive for worker in workers)
+        print(f"{killers} killers among {others}: {MAX_DEATHS * killers} deaths, all answered after {seconds:.1f} s")
+        table.note(
+            Fault(
+                "triton",
+                "an upload kills the model's process",
+                f"{killers} such among {others}; each killed it {MAX_DEATHS} times and ended as crash_suspect, the others as final",
+                events=report.events,
+                duplicates=report.duplicates,
+                rest_seconds=seconds,
+            )
+        )

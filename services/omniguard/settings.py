@@ -81,7 +81,7 @@ class WorkerSettings(Group):
         default=64, description="Tokens a critique may have while as many wait as may; in between the fewer, the more wait."
     )
     drain_timeout: Seconds = Field(
-        default=20, description="Seconds to finish work on revoke and SIGTERM; below the rebalance time-out of 60 s.", lt=60
+        default=20, description="Seconds to finish work on revoke and SIGTERM; the rebalance time-out is 10 s more.", lt=60
     )
     live_seconds: Seconds = Field(default=30, description="Event time limit of the live lane.")
     backfill_seconds: Seconds = Field(default=600, description="Event time limit of the backfill lane; the late lane has none.")

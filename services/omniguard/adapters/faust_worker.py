@@ -38,6 +38,8 @@ LAST_COMMIT_SECONDS = 5.0
 READ_AHEAD = 8
 """Records read ahead, as a multiple of the window: with a buffer of one window Faust keeps pausing and resuming partitions."""
 LEAVE_SECONDS = 5.0
+METADATA_SECONDS = 10.0
+"""After which a worker asks anew who leads which partition: a leader that hangs or is cut off cannot say that it was replaced."""
 NEVER_EVICT_SECONDS = 7 * 86_400.0
 """Faust stops polling while its buffer is full, and an event may take an hour: we watch liveness, not the poll interval."""
 
@@ -122,14 +124,20 @@ class GuardApp(faust.App):
 def build_app(kafka: KafkaSettings, consuming: Consuming, window: Window, intake: Intake) -> GuardApp:
     """An app with one agent on one topic; start it with `running`."""
     read_any_header_name()
+    # A coordinator that hangs is waited for as long as one request may take: Faust's 90 s would stop commits for so long. But
+    # joining is a request too, and is answered when the slowest worker has drained.
+    rebalance = consuming.drain_timeout + LAST_COMMIT_SECONDS + LEAVE_SECONDS
     app = GuardApp(
         consuming.group,
         broker=[f"kafka://{address}" for address in kafka.bootstrap.split(",")],
         broker_credentials=_credentials(kafka),
         broker_max_poll_interval=NEVER_EVICT_SECONDS,
         broker_max_poll_records=READ_AHEAD * consuming.window,
+        broker_rebalance_timeout=rebalance,
+        broker_request_timeout=max(rebalance, kafka.session_timeout) + LEAVE_SECONDS,
         broker_session_timeout=kafka.session_timeout,
         broker_heartbeat_interval=kafka.session_timeout / 4,
+        consumer_metadata_max_age_ms=round(METADATA_SECONDS * 1000),
         consumer_auto_offset_reset="earliest",  # for partitions added later; a first start is decided by `start_offsets`
         datadir=consuming.state_folder / "faust",
         stream_buffer_maxsize=READ_AHEAD * consuming.window,

@@ -53,7 +53,7 @@ class Size:
         each = max(1, self.kills // 8)
         kinds: list[Happening] = ["kill"] * self.kills + ["rebalance"] * self.rebalances + ["redis"] * each + ["broker"] * each
         chance.shuffle(kinds)
-        return sorted(zip(chance.sample(range(self.events // 20, self.events * 19 // 20), len(kinds)), kinds, strict=True))
+        return sorted(zip(chance.sample(range(self.events // 50, self.events * 49 // 50), len(kinds)), kinds, strict=True))
 
 
 class Storm:

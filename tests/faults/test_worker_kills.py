@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 
 import pytest
@@ -112,33 +111,3 @@ async def test_a_worker_that_was_frozen_and_evicted_displaces_nothing(installati
     await installation.upload("z", "hello")
     await installation.all_ended(3)
     await installation.check()
-
-
-async def test_at_random_moments(installation: Installation) -> None:
-    """Two workers, one of them killed at a time chosen by the seed, while uploads of many keys and versions come in.
-
-    `make faults` kills more often (FAULTS_KILLS).
-    """
-    kills = int(os.environ.get("FAULTS_KILLS", "3"))
-    chance = installation.random
-    await installation.create(partitions=4)
-    workers = [await installation.start(), await installation.start()]
-    uploads, versions = 0, dict.fromkeys((f"c{n}" for n in range(15)), 0)
-    for _ in range(kills):
-        for _ in range(chance.randrange(20, 40)):
-            content_id = chance.choice(list(versions))
-            versions[content_id] += 1
-            uploads += 1
-            text = chance.choice(["hello", "hateword", "hateword again", "nothing to see"])
-            await installation.upload(content_id, text, content_version=versions[content_id])
-        reached = min(uploads, installation.observer.seen.ended() + chance.randrange(1, 15))
-        await installation.observer.until(lambda seen, reached=reached: seen.ended() >= reached)  # type: ignore[misc]
-        victim = chance.randrange(2)
-        await workers[victim].kill()
-        workers[victim] = await installation.start()
-    await installation.all_ended(uploads)
-    # Three deaths make a suspect, whoever caused them: with kills at random that may be anybody, and is rightly so.
-    await installation.check(crash_suspects=versions if kills >= 3 else ())
-    for worker in workers:
-        await worker.kill()
-    await installation.check_killed()

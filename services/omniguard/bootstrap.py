@@ -32,7 +32,7 @@ from omniguard.errors import Misconfigured
 from omniguard.media.sandbox import PARTS
 from omniguard.observability import METRICS
 from omniguard.ports import AssessmentStore, Clock, GuardModel, Publisher
-from omniguard.settings import Settings
+from omniguard.settings import Settings, s3_variables
 from omniguard.stages.calibrated import Calibrated
 from omniguard.stages.cascade import FirstStage, Patience
 from omniguard.stages.chunk import Chunk
@@ -69,6 +69,7 @@ class Service:
     critic: Critic
     model: LoadedModel
     letter_limit: LetterLimit
+    store: AssessmentStore
 
 
 @asynccontextmanager
@@ -93,6 +94,8 @@ async def service(
     clock, lane = SystemClock(), settings.worker.lane
     topics = Topics(settings.kafka.topic_prefix)
     tenants = load_tenants(settings.policy.tenants, settings.policy.roots)
+    if missing := [_not_given(name) for name in tenants.credentials if name not in settings.s3]:
+        raise Misconfigured("\n".join(missing))
     calibrated = Calibrated(load_calibration(settings.policy.calibration) if settings.policy.calibration else None)
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(media_folder(settings.worker.media_folder))
@@ -142,7 +145,7 @@ async def service(
             max_open=OPEN_PER_WINDOW * (settings.worker.window_events + settings.worker.critique_window),
             progress=progress,
         )
-        yield Service(lane, topics, pipeline, window, Intake(window, kept, limit), critic, model, limit)
+        yield Service(lane, topics, pipeline, window, Intake(window, kept, limit), critic, model, limit, kept)
 
 
 @asynccontextmanager
@@ -236,13 +239,15 @@ def _count_store_error(kind: str) -> None:
     METRICS.count("omniguard_redis_errors_total", kind=kind)
 
 
+def _not_given(name: str) -> str:
+    return f"s3 credentials {name} are named in tenants.yaml; expected {s3_variables(name)} to be set"
+
+
 def _s3_credentials(settings: Settings) -> Callable[[str], S3Credentials]:
     def resolve(name: str) -> S3Credentials:
         keys = settings.s3.get(name)
         if keys is None:
-            raise Misconfigured(
-                f"s3 credentials {name} are named in tenants.yaml; expected OMNIGUARD_S3__{name.upper()}__* to be set"
-            )
+            raise Misconfigured(_not_given(name))  # a tenants file read later
         return S3Credentials(
             keys.access_key_id,
             keys.secret_access_key.get_secret_value() if keys.secret_access_key else "",

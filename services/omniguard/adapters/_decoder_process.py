@@ -38,6 +38,8 @@ class DecoderProcess:
         self.tasks = 0
         self.sandbox: tuple[str, ...] = ()
         """The parts of the sandbox that it has put on, once it has begun a request."""
+        self.cause = "dropped"
+        """Why it ended, or is of no more use: a `cause` of `omniguard_decoder_exits_total`."""
 
     @classmethod
     async def start(cls, limits: DecodeLimits, folder: Path) -> DecoderProcess:
@@ -80,6 +82,7 @@ class DecoderProcess:
         stdin = self._process.stdin
         assert stdin is not None  # we asked for the pipe
         if stdin.is_closing() or self._process.returncode is not None:
+            self.cause = "idle"
             raise DiedIdle("it was gone before")
         self._busy = True
         self.tasks += 1
@@ -110,14 +113,17 @@ class DecoderProcess:
         except TimeoutError as error:
             if seconds_left <= stall:
                 raise
+            self.cause = "stalled"
             message = f"decoding did not go on within {stall:.0f} s: send the file again, converted"
             raise BadContent(Reason.DAMAGED, message) from error
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             code = await self._process.wait()
             if not begun:
+                self.cause = "idle"
                 raise DiedIdle(f"exit status {code}") from error
             raise self._crash(code) from error
         except (BrokenFrame, orjson.JSONDecodeError) as error:
+            self.cause = "crashed"
             raise BadContent(Reason.DECODER_CRASHED, "the decoder process answered nonsense; the file may be hostile") from error
 
     async def _read(self) -> tuple[dict[str, Any], bytes]:
@@ -130,6 +136,7 @@ class DecoderProcess:
         return header, await stdout.readexactly(body)
 
     def _crash(self, code: int) -> BadContent:
+        self.cause = {-signal.SIGXCPU: "cpu_time", -signal.SIGSYS: "sandbox"}.get(code, "crashed")
         if code == -signal.SIGXCPU:
             limit = f"{self._limits.cpu_seconds} s of processor time"
             return BadContent(Reason.DAMAGED, f"decoding did not end within {limit}: send a shorter or smaller file")

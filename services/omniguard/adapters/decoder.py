@@ -19,6 +19,7 @@ from omniguard.errors import BadContent, Misconfigured, Reason, Retryable
 from omniguard.media.decode import decode, probe
 from omniguard.media.framing import BrokenFrame, unpack_info, unpack_segment
 from omniguard.media.limits import DecodeLimits
+from omniguard.observability import METRICS
 
 LOOK_AHEAD = 8
 """Segments decoded before anybody asked for them."""
@@ -209,6 +210,7 @@ class ProcessDecoder:
             if child.usable and child.tasks < self._max_tasks and child in self._children:
                 self._idle.append(child)
             else:
+                METRICS.count("omniguard_decoder_exits_total", cause="retired" if child.usable else child.cause)
                 await self._drop(child)
 
     async def _new(self) -> DecoderProcess:

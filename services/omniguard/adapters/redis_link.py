@@ -147,6 +147,11 @@ class RedisLink:
                 self._open("connection")
         return otherwise
 
+    @property
+    def available(self) -> bool:
+        """False while the circuit is open."""
+        return self._probe_from is None
+
     async def close(self) -> None:
         """Close the client's connections."""
         if self._probe is not None:

@@ -107,6 +107,11 @@ class RedisAssessmentStore:
         """
         return cls(connect(url, cluster=cluster, login=login), state=state, on_error=on_error, settings=settings)
 
+    @property
+    def available(self) -> bool:
+        """False while calls are answered as misses without asking, because Redis is away."""
+        return self._link.available
+
     async def close(self) -> None:
         """Close the connections."""
         await self._link.close()

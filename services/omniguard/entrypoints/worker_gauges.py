@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from omniguard.adapters.redis_store import RedisAssessmentStore
 from omniguard.bootstrap import Service
 from omniguard.observability import METRICS, Metrics
 from omniguard.settings import WorkerSettings
@@ -39,6 +40,8 @@ class WorkerGauges:
             more = seconds - self._waited.get(limit, 0.0)
             metrics.count("omniguard_window_full_seconds_total", max(0.0, more), lane=self._lane, limit=limit)
             self._waited[limit] = seconds
+        if isinstance(service.store, RedisAssessmentStore):
+            metrics.state("omniguard_redis_state", "state", "available" if service.store.available else "away")
         oldest = service.intake.oldest
         age = (datetime.now(UTC) - oldest).total_seconds() if oldest else 0.0
         metrics.set("omniguard_lag_age_seconds", max(0.0, age), lane=self._lane)

@@ -182,8 +182,9 @@ COUNTERS: Final[Mapping[Counter, MetricSpec]] = {
     ),
     "omniguard_decoder_exits_total": MetricSpec(
         "Decoder processes that ended, by cause: retired after their share of files; crashed, or killed from outside; cpu_time "
-        "or stalled: killed at a limit; idle: found dead between two files; dropped: killed with a file that nobody waits for.",
-        {"cause": ("retired", "crashed", "cpu_time", "stalled", "idle", "dropped")},
+        "or stalled: killed at a limit; sandbox: killed because it asked the kernel for what no decoding needs; idle: found dead "
+        "between two files; dropped: killed with a file that nobody waits for.",
+        {"cause": ("retired", "crashed", "cpu_time", "stalled", "sandbox", "idle", "dropped")},
     ),
 }
 GAUGES: Final[Mapping[Gauge, MetricSpec]] = {

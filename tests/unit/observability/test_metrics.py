@@ -21,9 +21,9 @@ def test_every_name_is_declared_once_with_help(names: object, specs: dict[str, o
 def test_no_label_may_tell_who_or_what() -> None:
     labels = {label for specs in (COUNTERS, GAUGES, HISTOGRAMS) for spec in specs.values() for label in spec.labels}
     assert labels == {
-        "outcome", "target", "reason", "stage", "kind", "result", "mode", "lane", "bound", "error", "status", "limit", "cause", "check",
-        "resource", "state", "part",
-    }  # fmt: skip
+        *("outcome", "target", "reason", "stage", "kind", "result", "mode", "lane", "bound"),
+        *("error", "status", "limit", "cause", "check", "resource", "state", "part"),
+    }
 
 
 def test_counts_sets_observes_and_renders() -> None:
@@ -46,6 +46,23 @@ def test_a_block_is_timed_however_it_ends() -> None:
     with pytest.raises(KeyError), metrics.timed("omniguard_stage_duration_seconds", stage="judge"):
         raise KeyError
     assert metrics.registry.get_sample_value("omniguard_stage_duration_seconds_count", {"stage": "judge"}) == 1
+
+
+def test_a_counter_begins_at_zero_and_a_gauge_when_it_is_set() -> None:
+    """`increase` does not see a series that begins with its first count; a supervisor has no publisher to be unavailable."""
+    metrics = Metrics()
+    assert 'omniguard_dead_letters_total{error="internal_error",stage="parse"} 0.0' in metrics.render().decode()
+    assert "omniguard_publisher_available" not in metrics.render().decode()
+    metrics.set("omniguard_publisher_available", 0)
+    assert "omniguard_publisher_available 0.0" in metrics.render().decode()
+
+
+def test_of_the_states_of_one_thing_one_holds() -> None:
+    metrics = Metrics()
+    for now in ("away", "available"):
+        metrics.state("omniguard_redis_state", "state", now)
+    assert metrics.value("omniguard_redis_state", state="available") == 1
+    assert 'omniguard_redis_state{state="away"} 0.0' in metrics.render().decode()
 
 
 @pytest.mark.parametrize("labels", [{}, {"reason": "deadline", "tenant": "acme"}, {"kind": "deadline"}])

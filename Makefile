@@ -10,7 +10,10 @@ PYTHON ?= python3.11
 JOBS ?= 2
 ARGS ?=
 
-.PHONY: help setup demo test test-engines faults faults-table lint types docs check bench load clean
+PIP_AUDIT ?= pip-audit@2.10.1
+ADVISORIES ?=
+
+.PHONY: audit licences help setup demo test test-alerts test-engines faults faults-table lint types docs check bench load clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -50,6 +53,9 @@ faults: $(READY)  ## the fault tests in their long form; EVENTS=, KILLS=, REBALA
 faults-table: $(READY)  ## write what `make faults` measured into docs/reliability.md
 	PYTHONPATH=services:tests $(PY) -m faults.table out/faults.jsonl
 
+test-alerts: $(READY)  ## the alert rules alone, by Prometheus' own promtool; PROMTOOL=/path names one, else it is brought once
+	$(PY) -m pytest tests/unit/observability/test_alerts.py tests/unit/test_runbook.py $(ARGS)
+
 lint: $(READY)  ## ruff: style, complexity, security, form
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -64,6 +70,16 @@ docs: $(READY)  ## write the generated pages of docs/ anew
 check: lint types  ## lint, types, and generated pages that differ from the code
 	$(PY) -m omniguard contract check
 	$(PY) -m omniguard.reference --check docs
+	$(PY) -m locks.licences --check
+
+licences: $(READY)  ## write docs/licenses.md: the licence of every locked package
+	$(PY) -m locks.licences
+
+# pip-audit asks a service on the internet, and --strict fails where that does not answer; a folder is compared without asking.
+audit: $(READY)  ## known vulnerabilities of every locked package; ADVISORIES=FOLDER of OSV files does it offline
+	@if [[ -n "$(ADVISORIES)" ]]; then $(PY) -m locks.audit "$(ADVISORIES)"; else \
+	for lock in worker triton-lite triton-torch; do echo "audit: services/locks/$$lock.txt"; \
+	.venv/bin/uv tool run $(PIP_AUDIT) --strict --require-hashes --disable-pip -r services/locks/$$lock.txt; done; fi
 
 bench: $(READY)  ## what the pipeline itself costs, with a guard that costs nothing
 	$(PY) -m loadtests.bench $(ARGS)

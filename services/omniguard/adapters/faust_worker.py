@@ -22,6 +22,7 @@ from faust.app.base import BootStrategy
 from faust.exceptions import ConsumerNotStarted
 from faust.types import TP
 from faust.types.auth import CredentialsT
+from mode.utils.queues import ThrowableQueue
 
 from omniguard.adapters.kafka_client import tls_context
 from omniguard.adapters.kafka_records import read_any_header_name
@@ -37,6 +38,8 @@ COMMIT_SECONDS = 1.0
 LAST_COMMIT_SECONDS = 5.0
 READ_AHEAD = 8
 """Records read ahead, as a multiple of the window: with a buffer of one window Faust keeps pausing and resuming partitions."""
+READ_AHEAD_BYTES = 16 * 1024 * 1024
+"""Bytes read ahead at which reading stops, whatever the number of records: up to here memory grows with the size of events."""
 LEAVE_SECONDS = 5.0
 METADATA_SECONDS = 10.0
 """After which a worker asks anew who leads which partition: a leader that hangs or is cut off cannot say that it was replaced."""
@@ -62,13 +65,43 @@ class _Boot(BootStrategy):
     enable_kafka_producer = False
 
 
+class ReadAhead(ThrowableQueue[Any]):
+    """Faust's buffer of a stream, full at a number of bytes as well as of records: records may be a mebibyte each."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._bytes = 0
+        super().__init__(*args, **kwargs)
+
+    def full(self) -> bool:
+        """True while whoever reads must wait."""
+        return self._bytes >= READ_AHEAD_BYTES or bool(super().full())
+
+    def clear(self) -> None:
+        """Forget everything: the partitions were moved."""
+        super().clear()
+        self._bytes = 0
+
+    def _put(self, item: Any) -> None:
+        self._bytes += _size(item.message)
+        super()._put(item)
+
+    def _get(self) -> Any:
+        item = super()._get()
+        self._bytes -= _size(item.message)
+        return item
+
+
 class GuardApp(faust.App):
-    """A Faust app whose wait on revoke and stop is the window's bounded drain."""
+    """A Faust app whose wait on revoke and stop is the window's bounded drain, and whose reading ahead is bounded in bytes."""
 
     BootStrategy = _Boot
     window: Window
     intake: Intake
     drain_timeout: float
+
+    def FlowControlQueue(self, maxsize: int | None = None, *, clear_on_resume: bool = False) -> ReadAhead:  # noqa: N802
+        """Faust's hook for the buffer of a stream."""
+        return ReadAhead(maxsize=maxsize, flow_control=self.flow_control, clear_on_resume=clear_on_resume)
 
     async def commit_released(self) -> None:
         """Commit what the window has released. What a rebalance takes away is dropped: its records come again."""
@@ -132,7 +165,7 @@ def build_app(kafka: KafkaSettings, consuming: Consuming, window: Window, intake
         broker=[f"kafka://{address}" for address in kafka.bootstrap.split(",")],
         broker_credentials=_credentials(kafka),
         broker_max_poll_interval=NEVER_EVICT_SECONDS,
-        broker_max_poll_records=READ_AHEAD * consuming.window,
+        broker_max_poll_records=consuming.window,  # a poll is held whole, beside the buffer
         broker_rebalance_timeout=rebalance,
         broker_request_timeout=max(rebalance, kafka.session_timeout) + LEAVE_SECONDS,
         broker_session_timeout=kafka.session_timeout,
@@ -172,6 +205,10 @@ def _credentials(kafka: KafkaSettings) -> CredentialsT | None:
             ssl_context=context,
         )
     return faust.SSLCredentials(context) if context else None
+
+
+def _size(message: Any) -> int:
+    return len(message.key or b"") + len(message.value or b"")
 
 
 def to_record(message: Any) -> Record:

@@ -17,6 +17,8 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
+from faults.clocked import OFFSET, TurnedClock
+from omniguard import bootstrap
 from omniguard.adapters.memory_guard import MemoryGuard
 from omniguard.domain.scores import Critique
 from omniguard.entrypoints.worker import run
@@ -77,5 +79,7 @@ def _commands(request: GuardRequest) -> list[tuple[str, str]]:
 async def main() -> None:
     control = Path(os.environ["FAULTS_CONTROL"])
     ready = control / f"ready-{os.getpid()}"
+    if OFFSET in os.environ:
+        bootstrap.SystemClock = TurnedClock  # type: ignore[misc]
     guard = None if os.environ.get("FAULTS_GUARD") == "triton" else ScriptedGuard(control)
     await run(load_settings(), start="earliest", ready=lambda port: ready.touch(), guard=guard)

@@ -29,6 +29,7 @@ from omniguard.domain.lane import Lane
 from omniguard.domain.plan import ChunkPlan
 from omniguard.domain.tenant import Tenants
 from omniguard.errors import Misconfigured
+from omniguard.media.limits import DecodeLimits
 from omniguard.media.sandbox import PARTS
 from omniguard.observability import METRICS
 from omniguard.ports import AssessmentStore, Clock, GuardModel, Publisher
@@ -151,8 +152,10 @@ async def service(
 @asynccontextmanager
 async def _decoder(settings: Settings, folder: Path) -> AsyncIterator[ProcessDecoder]:
     """Decoders that read this process' own media alone; what their sandbox is made of is logged and measured."""
-    worker = settings.worker
-    async with ProcessDecoder(processes=worker.decode_processes, folder=folder, required=worker.sandbox_required) as decoder:
+    worker, limits = settings.worker, DecodeLimits(**settings.decode.model_dump())
+    async with ProcessDecoder(
+        processes=worker.decode_processes, limits=limits, folder=folder, required=worker.sandbox_required
+    ) as decoder:
         for part in PARTS:
             METRICS.set("omniguard_decoder_sandbox", part in decoder.sandbox, part=part)
         missing = [part for part in PARTS if part not in decoder.sandbox]

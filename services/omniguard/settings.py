@@ -20,6 +20,7 @@ from omniguard.settings_links import Count, Group, KafkaSettings, RedisSettings,
 __all__ = [
     "PREFIX",
     "CascadeSettings",
+    "DecodeSettings",
     "EmergingSettings",
     "Group",
     "KafkaSettings",
@@ -124,6 +125,22 @@ class WorkerSettings(Group):
         return {Lane.LIVE: self.live_seconds, Lane.BACKFILL: self.backfill_seconds, Lane.LATE: None}[self.lane]
 
 
+class DecodeSettings(Group):
+    """What one part's media may cost. Bytes are limited for each tenant, by `max_bytes` of its fetch rules."""
+
+    max_pixels: Count = Field(default=50_000_000, description="Pixels of one picture or one frame.")
+    max_animation_frames: Count = Field(default=3_000, description="Pictures of one animation.")
+    max_animation_pixels: Count = Field(default=2_000_000_000, description="Pixels of all pictures of an animation together.")
+    max_seconds: Seconds = Field(default=7_200, description="Length of sound and film.")
+    max_frames_per_window: Count = Field(default=3_000, description="Frames of a film decoded for one segment.")
+    max_streams: Count = Field(default=16, description="Tracks of one file: pictures, sounds, subtitles, data.")
+    memory_bytes: Annotated[int, Field(ge=512 * 1024 * 1024)] = Field(
+        default=3 * 1024**3, description="Address space of one decoding process, its libraries included: bounds what unpacks."
+    )
+    cpu_seconds: Count = Field(default=1_800, description="Processor time for one part.")
+    stall_seconds: Seconds = Field(default=60, description="Seconds without a segment after which decoding has failed.")
+
+
 class EmergingSettings(Group):
     """What gathers freely given names, `omniguard emerging`."""
 
@@ -187,11 +204,17 @@ class Settings(BaseSettings):
     triton: TritonSettings = Field(default_factory=TritonSettings)
     cascade: CascadeSettings = Field(default_factory=CascadeSettings)
     worker: WorkerSettings = Field(default_factory=WorkerSettings)
+    decode: DecodeSettings = Field(default_factory=DecodeSettings)
     emerging: EmergingSettings = Field(default_factory=EmergingSettings)
     s3: dict[str, S3Keys] = Field(default_factory=dict)
     policy: PolicySettings = Field(default_factory=PolicySettings)
     output: OutputSettings = Field(default_factory=OutputSettings)
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
+
+
+def s3_variables(name: str) -> str:
+    """The environment variables that hold the S3 credentials of this name."""
+    return f"OMNIGUARD_S3__{name.upper()}__*"
 
 
 def load_settings(**groups: Mapping[str, Any]) -> Settings:

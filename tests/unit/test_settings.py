@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from omniguard.errors import Misconfigured
-from omniguard.settings import KafkaSettings, load_settings
+from omniguard.media.limits import DecodeLimits
+from omniguard.media.sandbox import PARTS
+from omniguard.observability.metrics import GAUGES
+from omniguard.settings import KafkaSettings, SandboxPart, Settings, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -98,3 +102,17 @@ def test_a_group_that_is_no_group_is_found(monkeypatch: pytest.MonkeyPatch) -> N
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValueError, match="frozen"):
         KafkaSettings().bootstrap = "other"  # type: ignore[misc]
+
+
+def test_limits_of_decoding_default_to_those_that_the_tests_run_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMNIGUARD_DECODE__MAX_STREAMS", "3")
+    assert DecodeLimits(**Settings().decode.model_dump()) == DecodeLimits(max_streams=3)
+
+
+def test_parts_of_the_sandbox_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert get_args(SandboxPart) == PARTS == GAUGES["omniguard_decoder_sandbox"].labels["part"]
+    monkeypatch.setenv("OMNIGUARD_WORKER__SANDBOX_REQUIRED", "seccomp, landlock")
+    assert load_settings().worker.sandbox_required == ("seccomp", "landlock")
+    monkeypatch.setenv("OMNIGUARD_WORKER__SANDBOX_REQUIRED", "walls")
+    with pytest.raises(Misconfigured, match="SANDBOX_REQUIRED"):
+        load_settings()

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from typer.testing import CliRunner
 
 from faults.harness import Installation, eventually
@@ -186,6 +187,22 @@ async def test_a_group_that_may_be_described_and_not_joined_is_told(secure_kafka
         await ensure_start(options, topic, group, None)
     await secure_kafka.allow("worker", Right("group", group, ("Read",)))
     await ensure_start(options, topic, group, None)
+
+
+async def test_a_topic_that_may_be_described_and_not_read_is_told(secure_kafka: SecureKafka, topic_prefix: str) -> None:
+    topics = await created(secure_kafka, topic_prefix)
+    topic, group = topics.content(Lane.LIVE), topics.group(Lane.LIVE)
+    plain = {"bootstrap_servers": secure_kafka.plain}
+    await ensure_start(plain, topic, group, "earliest")
+    await secure_kafka.allow("worker", Right("topic", topic, ("Describe",)), Right("group", group, ("Read",)))
+    options = client_options(KafkaSettings(**way(secure_kafka, "PLAIN")))  # type: ignore[arg-type]
+    with pytest.raises(Misconfigured, match=rf"topic {topic}: found TopicAuthorizationFailedError.*omniguard topics acls"):
+        await ensure_start(options, topic, group, None)
+    await secure_kafka.allow("worker", Right("topic", topic, ("Read",)))
+    async with AIOKafkaConsumer(group_id=group, enable_auto_commit=False, **plain) as member:
+        before = await member.committed(TopicPartition(topic, 0))
+        await ensure_start(options, topic, group, None)
+        assert await member.committed(TopicPartition(topic, 0)) == before, "the commit of nobody changes nothing"
 
 
 async def test_an_operator_makes_the_topics_with_its_own_rights(secure_kafka: SecureKafka, topic_prefix: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
+from aiokafka.protocol.commit import OffsetCommitRequest
 from aiokafka.protocol.group import HeartbeatRequest
 
 from omniguard.errors import Misconfigured
@@ -51,7 +52,7 @@ async def _ensure_start(options: Mapping[str, Any], topic: str, group: str, star
         consumer.assign(partitions)
         committed = [await consumer.committed(p) for p in partitions]
         if any(offset is not None for offset in committed):
-            await _ensure_read(options, group)
+            await _ensure_read(options, group, partitions[0])
             return
         if start is None:
             raise Misconfigured(
@@ -63,18 +64,23 @@ async def _ensure_start(options: Mapping[str, Any], topic: str, group: str, star
         await consumer.stop()
 
 
-async def _ensure_read(options: Mapping[str, Any], group: str) -> None:
-    """Raise where the group may be looked at but not be joined: aiokafka would try for ever, and say nothing."""
+async def _ensure_read(options: Mapping[str, Any], group: str, partition: TopicPartition) -> None:
+    """Raise where group or topic may be looked at but not be read: aiokafka would try for ever, and say nothing."""
     admin = AIOKafkaAdminClient(**options)
     await admin.start()
     try:
         coordinator = await admin.find_coordinator(group)
         # A heartbeat of nobody changes nothing, and needs the same right as joining.
         answer = await admin._send_request(HeartbeatRequest(group, -1, ""), coordinator)  # noqa: SLF001
+        # So does a commit by a member that the group does not have; it is refused, and needs the right to read the topic.
+        nobody = OffsetCommitRequest(group, 2**31 - 1, "nobody", -1, [(partition.topic, [(partition.partition, 0, "")])])
+        refused = await admin._send_request(nobody, coordinator)  # noqa: SLF001
     finally:
         await admin.close()
     if answer.error_code == GroupAuthorizationFailedError.errno:
         raise GroupAuthorizationFailedError(group)
+    if any(code == TopicAuthorizationFailedError.errno for _, codes in refused.topics for _, code in codes):
+        raise TopicAuthorizationFailedError(partition.topic)
 
 
 async def _partitions(options: Mapping[str, Any], topic: str, patience: float) -> list[TopicPartition]:

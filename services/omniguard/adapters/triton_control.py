@@ -44,6 +44,7 @@ class TritonControl:
         self._channel = access.channel(address, (("grpc.use_local_subchannel_pool", 1),))
         server = GRPCInferenceServiceStub(self._channel)
         self._infer, self._live = access.opening(server.ModelStreamInfer), access.opening(server.ServerLive)
+        self._metadata = access.opening(server.ModelMetadata)
         self._unload, self._load = access.opening(server.RepositoryModelUnload), access.opening(server.RepositoryModelLoad)
 
     async def close(self) -> None:
@@ -77,6 +78,15 @@ class TritonControl:
         except grpc.aio.AioRpcError:
             return False
         return bool(answer.live)
+
+    async def has_model(self, timeout: float) -> bool | None:
+        """Whether the server knows the model, loaded or not; None where it does not say."""
+        try:
+            await self._metadata(service_pb2.ModelMetadataRequest(name=self._model), timeout=timeout)
+        except grpc.aio.AioRpcError as error:
+            unknown = grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNAVAILABLE
+            return False if error.code() in unknown and "unknown model" in (error.details() or "") else None
+        return True
 
     async def canary(self) -> None:
         """Ask for the label of a harmless text, before all others. Returns when there was any answer but an internal error.

@@ -33,6 +33,12 @@ class Tenants:
     listed: Mapping[str, Tenant] = field(default_factory=dict)
     default: Tenant | None = None
 
+    @property
+    def credentials(self) -> tuple[str, ...]:
+        """Names of the S3 credentials that the fetch rules name, sorted."""
+        every = (*self.listed.values(), *([self.default] if self.default else []))
+        return tuple(sorted({source.credentials for tenant in every for source in tenant.fetch.s3 if source.credentials}))
+
     def find(self, name: str) -> Tenant | None:
         """The tenant of that name, or the default under that name, or None."""
         if name in self.listed:

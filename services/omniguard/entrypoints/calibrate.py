@@ -10,11 +10,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from omniguard.contracts.calibration_file import CalibrationFile, Method, identified, write_calibration
 from omniguard.domain.calibration import Isotonic
-from omniguard.entrypoints.console import Json, errors_as_exit_codes, print_json
+from omniguard.entrypoints.console import Json, errors_as_exit_codes, print_json, table
 from omniguard.entrypoints.judged_rows import judged_rows
 from omniguard.entrypoints.scoring import How, examples_of, score, writable
 from omniguard.errors import Misconfigured
@@ -110,9 +110,9 @@ def _file(
 
 
 def _table(outcomes: Sequence[Outcome]) -> Table:
-    table = Table(title="calibration by modalities and number of segments", caption="after: on held-out folds")
-    for name in ("modalities", "segments", "rows", "harmful", "ECE", "after", "Brier", "after", "AUC", "after"):
-        table.add_column(name, justify="right" if name in ("rows", "harmful") else "left")
+    names = ("modalities", "segments", "rows", "harmful", "ECE", "after", "Brier", "after", "AUC", "after")
+    columns = (Column(name, justify="right" if name in ("rows", "harmful") else "left") for name in names)
+    made = table(*columns, title="calibration by modalities and number of segments", caption="after: on held-out folds")
     for o in outcomes:
         figures = (
             o.before and o.before.ece,
@@ -123,8 +123,8 @@ def _table(outcomes: Sequence[Outcome]) -> Table:
             o.auc_after,
         )
         shown = ["-" if f is None else f"{f:.3f}" for f in figures]
-        table.add_row(o.modalities, o.segments, str(o.n), str(o.harmful), *shown)
-    return table
+        made.add_row(o.modalities.replace("+", " + "), o.segments, str(o.n), str(o.harmful), *shown)
+    return made
 
 
 def _notes(outcomes: Sequence[Outcome]) -> list[str]:

@@ -9,11 +9,13 @@ import sys
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 import typer
+from rich import box
 from rich.console import Console
+from rich.table import Column, Table
 from rich.text import Text
 
 from omniguard.errors import Misconfigured, OmniGuardError
@@ -46,6 +48,15 @@ def plain(text: str, *, lines: bool = True) -> str:
 def untrusted(text: str, style: str = "", *, lines: bool = True) -> Text:
     """Untrusted text for rich: nothing in it is markup."""
     return Text(plain(text, lines=lines), style=style)
+
+
+def table(*columns: Column | str, **options: Any) -> Table:
+    """A table for any terminal: no heading is cut within a word, and what a cell has no room for goes on in its next line."""
+    made = [column if isinstance(column, Column) else Column(column) for column in columns]
+    for column in made:
+        column.overflow = "fold"
+        column.min_width = max((len(word) for word in str(column.header).split()), default=None)
+    return Table(*made, **{"box": box.SIMPLE_HEAD, "show_edge": False, "padding": (0, 1, 0, 0), "pad_edge": False, **options})
 
 
 def print_json(value: object, *, indent: bool = True) -> None:

@@ -11,11 +11,10 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Column, Table
 
 from omniguard.devstack import PARTS, DevStackError, PartStatus, Stack
 from omniguard.devstack.parts import PartName
-from omniguard.entrypoints.console import Json, print_json
+from omniguard.entrypoints.console import Json, print_json, table
 
 dev_app = typer.Typer(help="Start, look at and end genuine Kafka, Valkey and Triton on loopback ports.", no_args_is_help=True)
 
@@ -70,7 +69,7 @@ def up(
                 stack.down()
             raise _failed(console, error) from error
     asked = _asked_to_stop() if wait else None  # before the addresses are printed: whoever reads them may stop us at once
-    _show(stack.status(), as_json=as_json)
+    _show(stack.status(), as_json=as_json, details=False)
     if asked:
         _watch(stack, asked, console)
 
@@ -123,18 +122,19 @@ def _failed(console: Console, error: DevStackError) -> typer.Exit:
     return typer.Exit(1)
 
 
-def _show(parts: list[PartStatus], *, as_json: bool) -> None:
+def _show(parts: list[PartStatus], *, as_json: bool, details: bool = True) -> None:
+    """The parts, and with `details` what each says of itself; of one that is not well always."""
     if as_json:
         print_json([_plain(part) for part in parts], indent=False)
         return
-    table = Table("part", "state", Column("address", overflow="fold"), Column("log", overflow="fold"))
+    shown = table("part", "state", "address", "log")
     for part in parts:
         style = "green" if part.healthy else "red"
-        table.add_row(part.name, f"[{style}]{part.state}[/]", part.urls.get(part.name, ""), part.log)
+        shown.add_row(part.name, f"[{style}]{part.state}[/]", part.urls.get(part.name, ""), part.log)
     out = Console()
-    out.print(table)
+    out.print(shown)
     for part in parts:
-        if part.detail:
+        if part.detail and (details or not part.healthy):
             out.print(f"{part.name}: {part.detail}", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -7,18 +7,20 @@ from collections import Counter, deque
 from datetime import datetime
 from typing import Any
 
-from rich import box
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
-from omniguard.entrypoints.console import print_json, untrusted
+from omniguard.entrypoints.console import print_json, table, untrusted
 from omniguard.entrypoints.dlq_replay import Replayed
 from omniguard.entrypoints.letters import Letter
 
 NO_LETTER = "no dead letter"
 _KEY_SHOWN = 60
 _REFUSALS_SHOWN = 20
+_WIDE = 120
+"""Columns of a terminal from which a letter fits into a row."""
 
 
 class Listing:
@@ -56,28 +58,33 @@ class Listing:
         if not self._counts:
             console.print("no dead letters")
             return
-        classes = _table("error", "stage", Column("count", justify="right"), "newest")
+        classes = table("error", "stage", Column("count", justify="right"), "newest")
         for (error, stage), count in self._counts.most_common():
             classes.add_row(_word(error), _word(stage), str(count), _time(self._newest[error, stage]))
         console.print(classes)
         rows = self._shown()
         if not rows:
             return
-        table = _table(Column("letter", no_wrap=True), "written", "key", "error", "stage", "tries", "from", "reason")
+        caption = f"the newest {len(rows)} of {self._counts.total()}; one of them: omniguard dlq show {rows[-1]['letter']}"
+        if console.width < _WIDE:
+            for row in rows:
+                console.print(_lines(row))
+            console.print(caption, style="dim italic", highlight=False)
+            return
+        shown = table(Column("letter", no_wrap=True), "written", "key", "error", "stage", "tries", "from", "reason")
         for row in rows:
-            origin = f"{row['origin_topic']}/{row['origin_partition']}/{row['origin_offset']}" if "origin_topic" in row else ""
-            table.add_row(
+            shown.add_row(
                 row["letter"],
                 _time(row["written"]),
                 _word(row["key"], _KEY_SHOWN),
                 _word(row["error"]),
                 _word(row["stage"]),
                 str(row.get("attempts", "")),
-                _word(origin),
+                _word(_origin(row)),
                 _word(row.get("reason", "")),
             )
-        table.caption = f"the newest {len(rows)} of {self._counts.total()}; one of them: omniguard dlq show {rows[-1]['letter']}"
-        console.print(table)
+        shown.caption = caption
+        console.print(shown)
 
     def _shown(self) -> list[dict[str, Any]]:
         """The newest of all partitions, the newest last."""
@@ -104,14 +111,14 @@ def show_letter(letter: Letter, *, payload: bool) -> None:
     """One letter in a terminal."""
     console = Console()
     found = details(letter, payload=payload)
-    table = Table(Column(style="bold", no_wrap=True), Column(overflow="fold"), box=None, show_header=False)
+    shown = Table(Column(style="bold", no_wrap=True), Column(overflow="fold"), box=None, show_header=False)
     for name, value in found.items():
         if name not in ("headers", "value") and value != "":
-            table.add_row(name.replace("_", " "), _time(value) if isinstance(value, datetime) else _word(str(value)))
+            shown.add_row(name.replace("_", " "), _time(value) if isinstance(value, datetime) else _word(str(value)))
     for name, content in found["headers"].items():
-        shown = content if isinstance(content, str) else content.get("base64", f"{content.get('bytes', 0)} bytes")
-        table.add_row(Text.assemble("header ", _word(name)), _word(shown))
-    console.print(table)
+        text = content if isinstance(content, str) else content.get("base64", f"{content.get('bytes', 0)} bytes")
+        shown.add_row(Text.assemble("header ", _word(name)), _word(text))
+    console.print(shown)
     if payload and record_text(found["value"]):
         console.print(untrusted(record_text(found["value"])), soft_wrap=True)
     elif not payload:
@@ -160,8 +167,18 @@ def _readable(content: bytes) -> str | dict[str, str]:
         return {"base64": base64.b64encode(content).decode()}
 
 
-def _table(*columns: Column | str) -> Table:
-    return Table(*columns, box=box.SIMPLE_HEAD, show_edge=False)
+def _origin(row: dict[str, Any]) -> str:
+    return f"{row['origin_topic']}/{row['origin_partition']}/{row['origin_offset']}" if "origin_topic" in row else ""
+
+
+def _lines(row: dict[str, Any]) -> Padding:
+    """A letter where a row of the table has no room: what is wrong in its first line, whose and where from below it."""
+    at, tries = f" at {row['stage']}" if row["stage"] else "", f", try {row['attempts']}" if "attempts" in row else ""
+    head = Text.assemble((row["letter"], "bold"), f"  {_time(row['written'])}  ", _word(f"{row['error']}{at}{tries}"))
+    origin = _origin(row)
+    below = [_word(row["key"], _KEY_SHOWN), _word(f"from {origin}" if origin else ""), _word(row.get("reason", ""))]
+    lines: list[RenderableType] = [head, *(Padding(line, (0, 0, 0, 2)) for line in below if line.plain)]
+    return Padding(Group(*lines), (0, 0, 1, 0))
 
 
 def _word(text: str, longest: int = 1000) -> Text:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from omniguard.adapters.memory_assessments import MemoryAssessmentStore
 from omniguard.adapters.memory_publisher import MemoryPublisher
+from omniguard.adapters.triton_channels import Access
+from omniguard.adapters.triton_control import TritonControl
 from omniguard.bootstrap import Service, service
 from omniguard.contracts.policy_file import named_policy
 from omniguard.domain.cache_keys import digest
@@ -27,13 +29,14 @@ from omniguard.domain.taxonomy import TEST
 from omniguard.domain.tenant import Tenant
 from omniguard.entrypoints.moderate import settings_alone
 from omniguard.entrypoints.scoring import How
-from omniguard.errors import OmniGuardError
+from omniguard.errors import Misconfigured, OmniGuardError
 from omniguard.evaluation.dataset import Example, parts
 from omniguard.evaluation.scorer import ExampleScore
 from omniguard.guard.wire import Capabilities, Priority
 from omniguard.ports import GuardModel
 from omniguard.stages.examine import Examination, Task, wire_categories
 
+_LOOK_SECONDS = 5.0
 _EVERYTHING = 1e-6
 """A lowest threshold that every score reaches: each medium is then judged alone as well."""
 
@@ -118,7 +121,7 @@ async def judged_rows(how: How, examples: Sequence[Example], *, guard: GuardMode
     """A scorer over the guard at `how.triton`, or over `guard` where one is given. Scores are the model's own: uncalibrated.
 
     Raises:
-        Misconfigured: the policy or a setting of the environment is wrong.
+        Misconfigured: the policy or a setting of the environment is wrong, or Triton has no such model.
         GuardAway: no guard answers within `how.seconds`.
 
     """
@@ -140,6 +143,8 @@ async def judged_rows(how: How, examples: Sequence[Example], *, guard: GuardMode
                 guard=guard,
             )
         )
+        if guard is None:
+            await _ensure_model(how, Access.of(settings.triton))
         try:
             async with asyncio.timeout(how.seconds):
                 capabilities = await built.model.capabilities()
@@ -148,6 +153,18 @@ async def judged_rows(how: How, examples: Sequence[Example], *, guard: GuardMode
                 f"found no guard {how.model} at {how.triton} within {how.seconds:g} s, expected one: see address and --model"
             ) from None
         yield JudgedRows(built, how, policy, capabilities, roots)
+
+
+async def _ensure_model(how: How, access: Access) -> None:
+    """Raise where a server answers and says that it has no such model: waiting for it would not bring it."""
+    for address in how.triton.split(","):
+        control = TritonControl(address.strip(), how.model, access)
+        try:
+            if await control.has_model(_LOOK_SECONDS) is not False:
+                return
+        finally:
+            await control.close()
+    raise Misconfigured(f"Triton at {how.triton}: found no model {how.model}, expected the guard's: correct --model")
 
 
 def _upload(example: Example) -> Upload:

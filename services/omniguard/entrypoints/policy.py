@@ -15,6 +15,7 @@ from omniguard.domain.content import Modality
 from omniguard.domain.policy import Policy
 from omniguard.entrypoints.console import FAILED, Json, errors_as_exit_codes, print_json, untrusted
 from omniguard.errors import Misconfigured
+from omniguard.settings import load_settings, s3_variables
 
 policy_app = typer.Typer(help="Check policy and tenants files; show what a policy says.", no_args_is_help=True)
 
@@ -31,15 +32,21 @@ def check(
 ) -> None:
     """Load each file as the worker would, and name every mistake with its line.
 
+    S3 credentials that a tenants file names and this environment does not hold are told too; they are no mistake of the file.
+
     Exit status: 0 all are right, 1 one is wrong, 2 the call is wrong.
     """
     variables = dict(_pair(root) for root in roots or ())
     found = [(path, _mistakes(path, variables)) for path in files]
     if as_json:
-        print_json([{"file": str(path), "mistakes": mistakes} for path, mistakes in found])
+        needed = {path: () if mistakes else _not_at_hand(path, variables) for path, mistakes in found}
+        print_json([{"file": str(path), "mistakes": mistakes, "credentials_not_set": needed[path]} for path, mistakes in found])
     else:
         for path, mistakes in found:
             Console(stderr=bool(mistakes)).print(untrusted("\n".join(mistakes) or f"{path}: right"), soft_wrap=True)
+            for name in () if mistakes else _not_at_hand(path, variables):
+                note = f"{path}: s3 credentials {name} are not set here; a worker does not start without {s3_variables(name)}"
+                Console(stderr=True).print(untrusted(note, "yellow"), soft_wrap=True)
     if any(mistakes for _, mistakes in found):
         raise typer.Exit(FAILED)
 
@@ -76,6 +83,13 @@ def _mistakes(path: Path, variables: dict[str, str]) -> list[str]:
     except Misconfigured as error:
         return str(error).splitlines()
     return []
+
+
+def _not_at_hand(path: Path, variables: dict[str, str]) -> list[str]:
+    """S3 credentials that a right file names and the environment lacks."""
+    if not path.name.startswith("tenants"):
+        return []
+    return [name for name in load_tenants(path, variables).credentials if name not in load_settings().s3]
 
 
 def _pair(root: str) -> tuple[str, str]:

@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 from rich.console import Console, Group
 from rich.panel import Panel
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
-from omniguard.entrypoints.console import FAILED, Json, errors_as_exit_codes, fail, print_json, untrusted
+from omniguard.entrypoints.console import FAILED, Json, errors_as_exit_codes, fail, print_json, table, untrusted
 from omniguard.errors import Misconfigured
 from omniguard.guard.profiles import golden
 from omniguard.guard.profiles.emit import to_toml
@@ -125,7 +125,7 @@ def _summary(profile: Profile, ids: Golden) -> Table:
     pinned = (
         "as pinned" if profile.golden == ids else "not pinned" if profile.golden is None else "not as pinned: see profile check"
     )
-    table = Table.grid(padding=(0, 2))
+    rows = Table.grid(Column(no_wrap=True), Column(overflow="fold"), padding=(0, 2))
     for name, value in (
         ("profile", f"{profile.name} ({profile.family}), digest {profile.digest[:12]}"),
         ("source", profile.source or "not said"),
@@ -139,8 +139,8 @@ def _summary(profile: Profile, ids: Golden) -> Table:
         ("token ids", pinned),
         ("markers", " ".join(profile.markers)),
     ):
-        table.add_row(name, untrusted(value))
-    return table
+        rows.add_row(name, untrusted(value))
+    return rows
 
 
 def _forms(profile: Profile) -> list[Panel]:
@@ -157,11 +157,15 @@ def _form(form: Form) -> Group:
 
 def _categories(profile: Profile) -> Table:
     text = "in its own words" if profile.trained_text else "in the policy's words"
-    table = Table(
-        "id", "category", "policy's name", "assessed on", caption=f"What it knows is shown {text}; the rest in the policy's."
+    shown = table(
+        Column("id", no_wrap=True),
+        "category",
+        Column("policy's name", no_wrap=True),
+        "assessed on",
+        caption=f"What it knows is shown {text}; the rest in the policy's.",
     )
     for category in profile.categories:
         assessed = [modality for modality, names in profile.assessed.items() if category.name in names]
         title = ("  " if category.under else "") + category.title
-        table.add_row(category.id, untrusted(title), category.name or "-", ", ".join(assessed))
-    return table
+        shown.add_row(category.id, untrusted(title), category.name or "-", ", ".join(assessed))
+    return shown

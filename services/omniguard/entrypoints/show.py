@@ -86,7 +86,9 @@ def panel(verdict: VerdictData, critique: CritiqueData | None) -> RenderableType
     if verdict.critique_ref is not None:
         rows.add_row("critique", critique_text(critique))
     rows.add_row("decided by", _origin(verdict))
-    score = f"unsafe {verdict.unsafe:.2f}  " if verdict.model is not None else ""
+    # A 0.00 of what nobody judged would read as harmless.
+    judged = verdict.model is not None and (verdict.status is not Status.INDETERMINATE or verdict.unsafe > 0)
+    score = f"unsafe {verdict.unsafe:.2f}  " if judged else ""
     title = Text.assemble(score, answer(verdict))
     return Panel(Group(rows), title=title, title_align="left", border_style=STYLES[verdict.action])
 

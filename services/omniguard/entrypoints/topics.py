@@ -7,16 +7,15 @@ import shlex
 from typing import Annotated, Any
 
 import typer
-from rich import box
 from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Column
 
 from omniguard.adapters.kafka_client import client_options
 from omniguard.adapters.topics_admin import Difference, TopicsAdmin
 from omniguard.contracts.rights import rights
 from omniguard.contracts.topics import DAY_MS, Component, Topic, Topics
 from omniguard.entrypoints.addresses import Bootstrap, Prefix, kafka_settings
-from omniguard.entrypoints.console import Json, errors_as_exit_codes, print_json
+from omniguard.entrypoints.console import Json, errors_as_exit_codes, print_json, table
 from omniguard.settings import KafkaSettings, load_settings
 
 topics_app = typer.Typer(help="List the declared topics; check a broker for them; create and raise them.", no_args_is_help=True)
@@ -31,19 +30,10 @@ def list_topics(prefix: Prefix = None, as_json: Json = False) -> None:
         print_json([_row(t) for t in topics.all])
         return
     caption = "Keys: tenant|content_id; of dead letters as received. --json shows sizes, and what each topic is for."
-    table = Table(
-        Column("topic", no_wrap=True),
-        "parts",
-        "kept",
-        "read by",
-        "written by",
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        caption=caption,
-    )
+    shown = table(Column("topic", no_wrap=True), "parts", "kept", "read by", "written by", caption=caption)
     for t in topics.all:
-        table.add_row(t.name, str(t.partitions), f"{t.retention_ms // DAY_MS} days", _names(t.readers), _names(t.writers))
-    Console().print(table)
+        shown.add_row(t.name, str(t.partitions), f"{t.retention_ms // DAY_MS} days", _names(t.readers), _names(t.writers))
+    Console().print(shown)
 
 
 @topics_app.command()
@@ -122,10 +112,10 @@ def _show(differences: list[Difference], as_json: bool, none: str, title: str) -
     elif not differences:
         Console().print(none)
     else:
-        table = Table("topic", "setting", "found", "expected", "what to do", title=title)
+        shown = table("topic", "setting", "found", "expected", "what to do", title=title)
         for d in differences:
-            table.add_row(d.topic, d.setting, d.found, d.expected, d.do)
-        Console().print(table)
+            shown.add_row(d.topic, d.setting, d.found, d.expected, d.do)
+        Console().print(shown)
 
 
 def _row(topic: Topic) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from omniguard.contracts.verdict import VerdictData
 from omniguard.entrypoints import show
 from omniguard.entrypoints.addresses import Bootstrap, Prefix, kafka_settings
 from omniguard.entrypoints.answers import Answer, Answers, Letter
-from omniguard.entrypoints.console import FAILED, errors_as_exit_codes, print_json, untrusted
+from omniguard.entrypoints.console import FAILED, errors_as_exit_codes, print_json, table, untrusted
 from omniguard.observability import configure_logging
 from omniguard.settings import KafkaSettings
 
@@ -162,14 +162,14 @@ class _Rows:
 
     def _table(self) -> Table:
         caption = f"{len(self._contents)} contents, {self._letters} dead letters; Ctrl-C ends"
-        table = Table("content", "action", "found", "where", "critique", caption=caption, expand=True)
+        rows = table("content", "action", "found", "where", "critique", caption=caption, expand=True)
         for key, verdict in list(self._contents.items())[-self._room :]:
             critique = self._critiques.get(verdict.critique_ref or "")
             awaited = Text("…", style="dim") if verdict.critique_ref and critique is None else show.critique_text(critique)
-            table.add_row(
+            rows.add_row(
                 untrusted(key, lines=False), show.answer(verdict), show.categories(verdict), show.where(verdict.segments), awaited
             )
-        return table
+        return rows
 
     @property
     def _room(self) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.table import Table
 
 from omniguard.errors import Misconfigured
@@ -18,6 +19,8 @@ from omniguard.guard.lite.measure import Estimate
 
 WIDE = 200
 """Columns of a terminal from which the tables show intervals."""
+ROOMY = 90
+"""Columns from which they show F1."""
 COLUMNS = ("name", "score", "harmful", "harmless", "AUC", "recall at 5 % FPR", "recall", "FPR", "F1")
 
 
@@ -40,22 +43,36 @@ def rich_tables(report: Report, width: int) -> list[Table]:
     kinds = [("by modality", report.modalities)] if len(report.modalities) > 1 else []
     sources = (*report.sources, *([report.controls] if report.controls else []))
     every = [("by source", sources), *kinds, ("by category", report.categories)]
-    return [_rich(title, lines, report, intervals=width >= WIDE) for title, lines in every if lines]
+    return [_rich(title, lines, report, width) for title, lines in every if lines]
 
 
-def _rich(title: str, lines: Sequence[Line], report: Report, *, intervals: bool) -> Table:
+def _rich(title: str, lines: Sequence[Line], report: Report, width: int) -> Table:
+    intervals = width >= WIDE
     calibrated = f", calibrated by {report.calibration}" if report.calibration else ""
+    caption = f"threshold {report.threshold}{calibrated}; {report.not_assessed} of {report.rows} rows not assessed"
     out = Table(
         title=f"{report.scorer}, {title}",
-        caption=f"threshold {report.threshold}{calibrated}; {report.not_assessed} of {report.rows} rows not assessed",
+        caption=caption if intervals else f"{caption}; intervals: --json, or {WIDE} columns",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
     )
-    for name in (*COLUMNS, "accuracy"):
-        if intervals or name != "score":
-            out.add_column(name, justify="left" if name in ("name", "score") else "right", no_wrap=name == "name")
-    for line in lines:
-        name, score, *texts = (*cells(line), shown(line.accuracy) + (" (recall)" if line.recall_only else ""))
-        out.add_row(name, *((score, *texts) if intervals else (re.sub(r" \[.*\]", "", text) for text in texts)))
+    rows = [_row(line, intervals=intervals) for line in lines]
+    left_out = set() if intervals else {"score"} if width >= ROOMY else {"score", "F1"}
+    for number, name in enumerate((*COLUMNS, "accuracy")):
+        if name not in left_out:
+            texts = [name, *(row[number] for row in rows)] if name == "name" else [name]
+            room = max(len(word) for text in texts for word in text.split())
+            out.add_column(name, justify="left" if name in ("name", "score") else "right", overflow="fold", min_width=room)
+    for row in rows:
+        out.add_row(*(text for name, text in zip((*COLUMNS, "accuracy"), row, strict=True) if name not in left_out))
     return out
+
+
+def _row(line: Line, *, intervals: bool) -> list[str]:
+    name, *texts = (*cells(line), shown(line.accuracy) + (" (recall)" if line.recall_only else ""))
+    return [name.replace("+", " + "), *(texts if intervals else (re.sub(r" \[.*\]", "", text) for text in texts))]
 
 
 def remarks(report: Report) -> list[str]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from hostile_media.case import ANY, DAMAGED, EXAMINED, MARKER, REFUSED, TOO_LARGE, TOO_LONG, Case, Outcome
 from hostile_media.sounds import wav
-from media_files.films import grey, sounding, write, with_cover
+from media_files.films import grey, sounding, with_cover, write
 from media_files.pictures import animation, chunk, png, quarters, saved
 
 FAMILY = "bombs"
@@ -131,9 +131,9 @@ def _streams(folder: Path) -> Iterator[tuple[str, bytes, frozenset[Outcome]]]:
 
 def _metadata(folder: Path, large: bytes, bomb: bytes) -> Iterator[tuple[str, bytes, frozenset[Outcome]]]:
     words = MARKER.encode()
-    yield "png text of 50 MB", png(8, 8, chunks=chunk(b"zTXt", b"k\x00\x00" + bomb)), ANY
-    yield "png itxt of 50 MB", png(8, 8, chunks=chunk(b"iTXt", words + b"\x00\x01\x00\x00\x00" + bomb)), ANY
-    yield "png icc of 50 MB", png(8, 8, chunks=chunk(b"iCCP", b"k\x00\x00" + bomb)), ANY
+    yield "png text of 50 MB", png(8, 8, chunks=chunk(b"zTXt", b"k\x00\x00" + bomb)), TOO_LARGE
+    yield "png itxt of 50 MB", png(8, 8, chunks=chunk(b"iTXt", words + b"\x00\x01\x00\x00\x00" + bomb)), TOO_LARGE
+    yield "png icc of 50 MB", png(8, 8, chunks=chunk(b"iCCP", b"k\x00\x00" + bomb)), TOO_LARGE
     yield "png of 20000 texts", png(8, 8, chunks=chunk(b"tEXt", b"k\x00" + words) * 20_000), ANY
     still = saved(quarters(), "JPEG")
     for name, exif in _exifs():

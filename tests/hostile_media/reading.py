@@ -68,11 +68,11 @@ def _wrong(case: Case, outcome: str, message: str, info: MediaInfo | None, found
             yield "nothing was examined, and nobody was told"
         if case.seconds is not None and abs(end - case.seconds) > _SLACK:
             yield f"{end:.2f} s were examined, expected {case.seconds:.2f}"
-        if info is not None and info.seconds is not None and abs(info.seconds - end) > max(_SLACK, 0.02 * info.seconds):
+        if info is not None and info.seconds is not None and info.seconds - end > max(_SLACK, 0.02 * info.seconds):
             yield f"{end:.2f} s were examined of {info.seconds:.2f} that are stated, and nobody was told"
     elif not ("expected" in message or "send" in message or "convert" in message or "split" in message):
         yield f"the reason does not say what to do: {message}"
-    if MARKER.lower() in message.lower() or "/" in message:
+    if MARKER.lower() in message.lower() or "hostile" in message.replace("may be hostile", ""):
         yield f"the reason quotes the file: {message}"
     if len(message) > 300 or not message.isprintable():
         yield f"the reason is no plain sentence: {message!r}"

@@ -31,7 +31,7 @@ _FILMS: dict[str, tuple[dict, Callable[[bytes], Iterator[int]], int, float]] = {
     "a.avi": ({"video": "mpeg4", "audio": "libmp3lame"}, elements.riff, 20, _TAIL),
     "a.ts": ({}, elements.transport, 12, 0.0),
     "a.wav": ({"video": None, "audio": "pcm_s16le"}, elements.riff, 8, _TAIL),
-    "a.flac": ({"video": None, "audio": "flac"}, elements.flac, 12, 0.8),
+    "a.flac": ({"video": None, "audio": "flac"}, elements.flac, 12, _TAIL),
     "a.ogg": ({"video": None, "audio": "libopus", "rate": 48_000}, elements.found(b"OggS"), 10, 0.0),
     "a.mp3": ({"video": None, "audio": "libmp3lame"}, elements.found(b"\xff\xf3"), 12, 0.0),
     "a.aac": ({"video": None}, elements.found(b"\xff\xf1"), 10, 0.0),

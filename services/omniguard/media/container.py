@@ -41,6 +41,8 @@ _DEMUXER = {
 _STATES_LENGTH = frozenset({"audio/wav", "audio/flac", "audio/mp4", "video/mp4", "video/quicktime", "video/webm"}) | frozenset(
     {"video/matroska", "video/x-msvideo"}
 )
+# Whose writers state where the last packet ends, though the first may begin late: a piece of a longer recording.
+_STATES_END = frozenset({"video/webm", "video/matroska"})
 # `protocol_whitelist` holds for whatever a demuxer opens by itself; `enable_drefs` is MOV's way to name other files.
 _OPTIONS = {"protocol_whitelist": "file", "enable_drefs": "0", "use_absolute_path": "0"}
 
@@ -134,9 +136,16 @@ def _choose(container: InputContainer, media_type: str, limits: DecodeLimits) ->
         _check_pixels(video, limits)
         video.codec_context.options = {"max_pixels": str(limits.max_pixels)}
     starts = [float(s.start_time * s.time_base) for s in (video, audio) if s and s.start_time is not None and s.time_base]
+    zero = min(starts, default=0.0)
+    return Streams(container, video, audio, zero, _stated(container, media_type, zero), others, covers)
+
+
+def _stated(container: InputContainer, media_type: str, zero: float) -> float | None:
+    """Seconds by the header; None where it does not say, or says what cannot be."""
     seconds = (container.duration or 0) / 1_000_000
-    stated = seconds if seconds > 0 and media_type in _STATES_LENGTH else None
-    return Streams(container, video, audio, zero=min(starts, default=0.0), stated=stated, others=others, covers=covers)
+    if media_type in _STATES_END:
+        seconds -= max(zero, 0.0)
+    return seconds if seconds > 0 and media_type in _STATES_LENGTH else None
 
 
 def _best(container: InputContainer, pictures: list[VideoStream]) -> VideoStream | None:

@@ -20,6 +20,8 @@ from omniguard.media.whole import missing_bytes
 _MISSING_SHARE = 0.01
 _MISSING_LEAST, _MISSING_MOST = 0.5, 5.0
 """Seconds by which headers are wrong in files that are whole."""
+_EXACT, _MISSING_EXACT = frozenset({"audio/flac", "audio/wav"}), 0.05
+"""Formats whose headers count samples."""
 
 
 def probe_timeline(path: Path, media_type: str, limits: DecodeLimits) -> MediaInfo:
@@ -67,7 +69,7 @@ def timeline_segments(part_id: str, path: Path, media_type: str, plan: ChunkPlan
         for segment in _cut(part_id, pictures, sound, plan):
             last = segment.index
             yield segment
-        _check_complete(pictures, sound, streams.stated)
+        _check_complete(pictures, sound, streams.stated, _MISSING_EXACT if media_type in _EXACT else _MISSING_LEAST)
         _check_whole(path, media_type)
         if streams.covers:
             only = stack.enter_context(opened(path, media_type, limits, only="covers"))
@@ -104,7 +106,7 @@ def _cut(part_id: str, pictures: PictureTrack | None, sound: SoundTrack | None, 
         index += 1
 
 
-def _check_complete(pictures: PictureTrack | None, sound: SoundTrack | None, stated: float | None) -> None:
+def _check_complete(pictures: PictureTrack | None, sound: SoundTrack | None, stated: float | None, least: float) -> None:
     tracks = tuple(track for track in (pictures, sound) if track is not None)
     for track in tracks:
         if track.failure is not None:
@@ -114,7 +116,7 @@ def _check_complete(pictures: PictureTrack | None, sound: SoundTrack | None, sta
             raise BadContent(Reason.DAMAGED, f"nothing of the file's {kind} track could be decoded; send a whole file")
     found = [(track.end, track.stated_end) for track in tracks]
     for seconds, expected in (*found, (max(end for end, _ in found), stated)):
-        if expected is not None and expected - seconds > min(max(_MISSING_LEAST, _MISSING_SHARE * expected), _MISSING_MOST):
+        if expected is not None and expected - seconds > min(max(least, _MISSING_SHARE * expected), _MISSING_MOST):
             raise BadContent(
                 Reason.DAMAGED,
                 f"the file states {expected:.1f} s, and {seconds:.1f} s could be decoded; it seems cut off: send it again whole",

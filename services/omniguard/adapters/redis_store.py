@@ -147,7 +147,7 @@ class RedisAssessmentStore:
         async def forget(redis: Redis) -> bool:
             # The mark comes first: whoever writes after the index was read finds it.
             if version is not None:
-                await redis.eval(_MARK, 1, deleted_key(content), version, ttl)
+                await number(redis.eval(_MARK, 1, deleted_key(content), version, ttl))
             await _drop(redis, index_key(content))
             return True
 
@@ -257,7 +257,11 @@ class RedisAssessmentStore:
 
 async def _is_deleted(redis: Redis, content: str, version: int) -> bool:
     mark = await redis.get(deleted_key(content))
-    return mark is not None and version <= int(mark)
+    if mark is None:
+        return False
+    if not isinstance(mark, bytes) or not mark.isdigit():
+        raise InvalidResponse("found a mark of a deletion that is no number, expected one")
+    return version <= int(mark)
 
 
 async def _drop(redis: Redis, index: str) -> None:

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import errno
 import shutil
+from io import FileIO
 from pathlib import Path
 
-from omniguard.adapters.attempt_files import AttemptFiles
+import pytest
+
+from omniguard.adapters.attempt_files import AttemptFiles, _grow
 from omniguard.adapters.memory_assessments import MemoryAssessmentStore
 
 
@@ -16,3 +20,24 @@ async def test_a_state_folder_that_went_away_costs_counts_and_no_event(tmp_path:
     assert await store.attempt("content-events/0/1") == 1
     await store.settle("content-events/0/1")
     assert errors == ["state", "state"]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_still_counts(code: int, tmp_path: Path) -> None:
+    class Full(FileIO):
+        def write(self, data: object) -> int:
+            raise OSError(code, "no room")
+
+    with Full(tmp_path / "count", "ab") as file:
+        _grow(file)
+        _grow(file)
+    assert (tmp_path / "count").stat().st_size == 2
+
+
+def test_another_fault_of_the_disk_does_not(tmp_path: Path) -> None:
+    class Broken(FileIO):
+        def write(self, data: object) -> int:
+            raise OSError(errno.EIO, "broken")
+
+    with Broken(tmp_path / "count", "ab") as file, pytest.raises(OSError, match="broken"):
+        _grow(file)

@@ -84,8 +84,8 @@ audit: $(READY)  ## known vulnerabilities of every locked package; ADVISORIES=FO
 bench: $(READY)  ## what the pipeline itself costs, with a guard that costs nothing
 	$(PY) -m loadtests.bench $(ARGS)
 
-load: $(READY)  ## a fixed rate of uploads against a running installation
-	$(PY) -m loadtests $(ARGS)
+load: $(READY)  ## a load test: SCENARIO=steady, burst, poison, slow, flood, video or soak; ARGS="--bootstrap HOST:PORT" for what runs there
+	$(PY) -m loadtests run $(or $(SCENARIO),steady) $(ARGS)
 
 clean:  ## remove .venv, caches and build outputs; what was downloaded once stays in the user's cache folder
 	rm -rf .venv .venv-engines .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist out

@@ -32,6 +32,8 @@ SESSION_SECONDS = 2
 DRAIN_SECONDS = 3
 PRODUCER_MS = 10_000
 """How long the platform's producer waits for a silent broker."""
+UPLOAD_SECONDS = 240.0
+"""How long an upload may take, outages included; then the test has failed."""
 _CRC_AT = 17
 """Where a batch keeps the checksum of what follows it."""
 TENANTS = """
@@ -218,7 +220,8 @@ class Installation:
     ) -> int:
         """Produce any record; return its partition."""
         topic = self.topics.content(lane)
-        written = await self._producer.send_and_wait(topic, value, key, partition=partition, headers=list(headers))
+        async with asyncio.timeout(UPLOAD_SECONDS):
+            written = await self._producer.send_and_wait(topic, value, key, partition=partition, headers=list(headers))
         return int(written.partition)
 
     async def misnamed(self, *events: tuple[bytes, bytes]) -> None:

@@ -14,7 +14,9 @@ HALF = READ_AHEAD_BYTES // 2
 
 
 def queue(records: int = 100) -> ReadAhead:
-    return ReadAhead(maxsize=records, flow_control=FlowControlEvent())
+    flow = FlowControlEvent()
+    flow.resume()
+    return ReadAhead(maxsize=records, flow_control=flow)
 
 
 def event(size: int) -> Any:

@@ -70,7 +70,7 @@ def _held(axes: Axes, run: Run) -> None:
         return
     at = [s.at - run.start for s in run.samples]
     axes.plot(at, [s.rss_bytes / 2**20 for s in run.samples], color=COLOURS[0], label="resident memory, MiB")
-    axes.set(xlabel="seconds since the start", ylabel="MiB", ylim=(0, None))
+    axes.set(xlabel="seconds since the start", ylabel="MiB", ylim=(0, 1.15 * max(s.rss_bytes for s in run.samples) / 2**20))
     beside = axes.twinx()
     beside.plot(at, [s.descriptors for s in run.samples], color=COLOURS[1], label="open descriptors")
     pairs = list(zip(run.samples, run.samples[1:], strict=False))
@@ -78,13 +78,14 @@ def _held(axes: Axes, run: Run) -> None:
     beside.plot(at[1:], cores, color=COLOURS[2], linewidth=0.8, label="CPU, % of a core")
     beside.set(ylim=(0, None), ylabel="descriptors, % of a core")
     lines = [*axes.get_lines(), *beside.get_lines()]
-    axes.legend(lines, [str(line.get_label()) for line in lines], loc="lower right", fontsize=8)
+    labels = [str(line.get_label()) for line in lines]
+    axes.legend(lines, labels, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=8, frameon=False)
     axes.grid(alpha=0.3)
 
 
 def _legend(axes: Axes) -> None:
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="upper left", fontsize=8)
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, fontsize=8, frameon=False)
 
 
 def _shade(axes: Axes, run: Run) -> None:

@@ -70,6 +70,12 @@ async def test_a_key_is_taken_as_it_stands(server: S3Server, tmp_path: Path) -> 
         "s3://pictures/acme/..%2facme2/a.gif",
         "s3://pictures/acme/%2e%2e/acme2/a.gif",
         "s3://pictures/acme/%252e%252e/acme2/a.gif",
+        "s3://pictures/acme/%2E%2E/acme2/a.gif",
+        "s3://pictures/acme/%c0%ae%c0%ae/acme2/a.gif",
+        "s3://pictures/acme%2f..%2facme2/a.gif",
+        "s3://pictures/acm",
+        "s3://pictures/acmes/../acme/a.gif",
+        "s3://pictures/ACME/a.gif",
         "s3://pictures/acme/..\\acme2\\a.gif",
         "s3://pictures/acme/%5c..%5ca.gif",
         "s3://pictures/acme/a.gif?versionId=1",
@@ -123,6 +129,13 @@ async def test_named_credentials_are_not_mixed_with_those_of_the_process(
 ) -> None:
     for name, value in {"SKIP_SIGNATURE": "true", "ACCESS_KEY_ID": "x", "SECRET_ACCESS_KEY": "x", "SESSION_TOKEN": "x"}.items():
         monkeypatch.setenv(f"AWS_{name}", value)
+    assert (await fetch("s3://pictures/acme/a.gif", tmp_path, server.source("pictures", "acme"))).size == len(GIF)
+
+
+async def test_proxies_of_the_environment_are_not_used(server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (port,) = free_ports(1)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{port}")
     assert (await fetch("s3://pictures/acme/a.gif", tmp_path, server.source("pictures", "acme"))).size == len(GIF)
 
 

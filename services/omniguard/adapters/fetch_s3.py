@@ -25,7 +25,7 @@ HEAD_SECONDS = 30.0
 """To the first byte, retries included: no deadline binds the late lane."""
 CHUNK_SECONDS = GRACE_SECONDS + CHUNK / MIN_BYTES_PER_SECOND
 """For one chunk: the sink sees a sender of single bytes only once a chunk is full."""
-_ENCODED = re.compile(r"%(2f|5c|2e|00|25)", re.IGNORECASE)  # a slash, a backslash, a dot, a NUL or a percent sign
+_ENCODED = re.compile(r"%(2f|5c|2e|00|25|c0|c1)", re.IGNORECASE)  # slash, backslash, dot, NUL, percent sign, overlong UTF-8
 _ODD = re.compile(r"[\x00-\x1f\x7f\\?#]")
 
 
@@ -110,6 +110,9 @@ def _open(source: S3Source, keys: S3Credentials | None) -> S3Store:
         skip_signature=keys is None,
         client_options={
             "allow_http": (source.endpoint or "").startswith("http://"),
+            # Naming a proxy is what keeps the client from those of the environment; every host is excluded from this one.
+            "proxy_url": "http://proxy.invalid",
+            "proxy_excludes": "*,0.0.0.0/0,::/0",
             "connect_timeout": timedelta(seconds=5),
             "read_timeout": timedelta(seconds=10),
             # Of the whole object; the minimum rate and the deadline end slow ones earlier.

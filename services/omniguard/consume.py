@@ -129,8 +129,8 @@ async def consume(
     consumer = AIOKafkaConsumer(
         topic, bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False, auto_offset_reset="earliest", **client
     )
-    await consumer.start()
     try:
+        await consumer.start()  # cut off by Ctrl-C, it leaves tasks and connections as well
         while True:
             batch = await consumer.getmany(timeout_ms=1000)
             for record in chain.from_iterable(batch.values()):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+import signal
+import sys
+import textwrap
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from itertools import permutations
@@ -21,6 +24,7 @@ from omniguard.errors import Unidentifiable
 
 pytestmark = pytest.mark.stack
 EXAMPLES = Path("docs/contract/examples")
+README = Path("README.md").read_text(encoding="utf-8")
 
 
 def printed(number: int) -> dict[str, Any]:
@@ -95,6 +99,24 @@ async def test_a_record_it_cannot_read_stops_the_consumer(kafka_url: str, topic_
     await producer.send_and_wait(topic, b'{"specversion":"1.0","type":"omniguard.verdict.v2","data":{}}', b"k")
     with pytest.raises(Unidentifiable, match="another type"):
         await take(consume(kafka_url, f"{topic_prefix}g", topic=topic), 1)
+
+
+async def test_ctrl_c_ends_what_the_readme_prints_without_a_traceback(
+    kafka_url: str, topic_prefix: str, producer: AIOKafkaProducer
+) -> None:
+    block = next(b for b in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "consume(" in b)
+    printed = textwrap.dedent(block).replace('"broker-1:9092", "enforcement"', f'"{kafka_url}", "{topic_prefix}g"')
+    script = printed.replace("VerdictTable())", f'VerdictTable(), topic="{topic_prefix}verdicts")')
+    await send(producer, f"{topic_prefix}verdicts", "final")
+    running = await asyncio.create_subprocess_exec(
+        sys.executable, "-u", "-c", script, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    assert running.stdout is not None
+    async with asyncio.timeout(60):
+        assert await running.stdout.readline()
+        running.send_signal(signal.SIGINT)
+        _, errors = await running.communicate()
+    assert (running.returncode, errors) == (0, b"")
 
 
 async def test_the_printed_timer() -> None:

@@ -9,7 +9,7 @@ from redis.asyncio import Redis, RedisCluster
 from media_files.pictures import quarters, saved
 from omniguard.adapters import _decoder_process
 from omniguard.adapters.redis_store import RedisAssessmentStore
-from omniguard.bootstrap import _decoder, _store
+from omniguard.bootstrap import _decoder, _store, service
 from omniguard.domain.content import FetchedPart, Modality, Part
 from omniguard.domain.deadline import NEVER
 from omniguard.errors import BadContent, Misconfigured
@@ -50,4 +50,14 @@ async def test_a_part_that_is_missing_is_a_warning_and_stops_the_start_where_it_
     assert METRICS.value("omniguard_decoder_sandbox", part="landlock") == 0
     with pytest.raises(Misconfigured, match="found no landlock"):
         async with _decoder(load_settings(worker={"sandbox_required": ("seccomp", "landlock")}), tmp_path):
+            pass
+
+
+async def test_s3_credentials_that_tenants_name_and_nobody_set_stop_the_start(tmp_path: Path) -> None:
+    (tmp_path / "tenants.yaml").write_text(
+        "tenants: {acme: {policy: default, policy_epoch: 1, fetch: {s3: [{bucket: uploads, credentials: minio}]}}}"
+    )
+    settings = load_settings(policy={"tenants": tmp_path / "tenants.yaml"})
+    with pytest.raises(Misconfigured, match=r"s3 credentials minio are named in tenants.yaml; expected OMNIGUARD_S3__MINIO__\*"):
+        async with service(settings, progress=lambda: None):
             pass

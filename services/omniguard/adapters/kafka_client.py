@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,9 +20,10 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from omniguard.adapters.tls import is_hang_up, tls_fault
 from omniguard.adapters.tls import tls_context as context_of
+from omniguard.errors import Misconfigured
 from omniguard.settings import KafkaSettings
 
-__all__ = ["Refusal", "client_options", "refusal", "tls_context"]
+__all__ = ["Refusal", "client_options", "nobody_answers", "quieten", "refusal", "tls_context"]
 
 _LOOK_MS = 5_000
 
@@ -61,6 +63,22 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
             "sasl_plain_password": settings.password.get_secret_value(),
         }
     return options
+
+
+def nobody_answers(bootstrap: str) -> Misconfigured:
+    """What a command says, and a process that waits logs, where no broker is there."""
+    return Misconfigured(
+        f"no Kafka answers at {bootstrap}; expected a broker: start it, or correct the address (OMNIGUARD_KAFKA__BOOTSTRAP)"
+    )
+
+
+def quieten() -> None:
+    """Keep aiokafka from logging every try to connect: who waits for a broker says so once."""
+    logging.getLogger("aiokafka").addFilter(_no_single_try)
+
+
+def _no_single_try(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith("Unable connect to")
 
 
 async def refusal(options: Mapping[str, Any]) -> Refusal | None:

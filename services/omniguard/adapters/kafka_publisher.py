@@ -25,7 +25,7 @@ from aiokafka.errors import (
     UnsupportedForMessageFormatError,
 )
 
-from omniguard.adapters.kafka_client import client_options, refusal
+from omniguard.adapters.kafka_client import client_options, nobody_answers, quieten, refusal
 from omniguard.errors import Misconfigured
 from omniguard.observability import METRICS, Metrics
 from omniguard.ports import Message
@@ -100,6 +100,7 @@ class KafkaPublisher:
                 broker that is away: it may be the broker's own trouble, and what is under way is not lost.
 
         """
+        quieten()
         await self._current()
         self._background(self._keep_watch())
 
@@ -209,21 +210,19 @@ class KafkaPublisher:
                 raise
             else:
                 self._set_available(True)
+                self._told = ""
                 return producer
         raise RuntimeError("found a record to publish, expected none after stop()")
 
     async def _explain(self) -> None:
-        """Tell once why the brokers do not let us in; raise it where we never were in and only an operator can help."""
+        """Tell once why no broker lets us in; raise it where we never were in and only an operator can help."""
         found = await refusal(client_options(self._settings))
-        if found is None:
-            self._told = ""
-            return
-        reason = Misconfigured(found.message)
-        if found.final and not self._was_in:
+        reason = nobody_answers(self._settings.bootstrap) if found is None else Misconfigured(found.message)
+        if found is not None and found.final and not self._was_in:
             raise reason
-        if found.message != self._told:
-            _log.error("the broker does not let us in", exc_info=reason)
-        self._told = found.message
+        if str(reason) != self._told:
+            _log.error("waiting for a broker" if found is None else "the broker does not let us in", exc_info=reason)
+        self._told = str(reason)
 
     def _build(self) -> Any:
         codec = self._settings.compression

@@ -114,11 +114,11 @@ class View:
 def table(rows: Iterable[Row]) -> Table:
     """Every sample with its whole answer; only long critiques are cut."""
     drawn = Table("", "sample", "answer", "after", box=box.SIMPLE_HEAD, expand=True, show_edge=False, padding=(0, 1))
-    drawn.columns[1].ratio, drawn.columns[2].ratio = 2, 5
+    drawn.columns[2].ratio = 1
     for column in drawn.columns:
         column.overflow = "fold"
     rows = list(rows)
-    drawn.columns[1].min_width = max((len(row.name) for row in rows), default=0)
+    drawn.columns[1].width = max((len(row.name) for row in rows), default=0)
     drawn.columns[3].no_wrap = True
     for row in rows:
         sample = Group(Text(row.name, style="bold"), Text(row.title, style="dim"))

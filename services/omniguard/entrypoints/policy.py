@@ -38,13 +38,14 @@ def check(
     """
     variables = dict(_pair(root) for root in roots or ())
     found = [(path, _mistakes(path, variables)) for path in files]
+    with errors_as_exit_codes():
+        unset = {path: () if mistakes else _not_at_hand(path, variables) for path, mistakes in found}
     if as_json:
-        needed = {path: () if mistakes else _not_at_hand(path, variables) for path, mistakes in found}
-        print_json([{"file": str(path), "mistakes": mistakes, "credentials_not_set": needed[path]} for path, mistakes in found])
+        print_json([{"file": str(path), "mistakes": wrong, "credentials_not_set": unset[path]} for path, wrong in found])
     else:
         for path, mistakes in found:
             Console(stderr=bool(mistakes)).print(untrusted("\n".join(mistakes) or f"{path}: right"), soft_wrap=True)
-            for name in () if mistakes else _not_at_hand(path, variables):
+            for name in unset[path]:
                 note = f"{path}: s3 credentials {name} are not set here; a worker does not start without {s3_variables(name)}"
                 Console(stderr=True).print(untrusted(note, "yellow"), soft_wrap=True)
     if any(mistakes for _, mistakes in found):
@@ -85,11 +86,10 @@ def _mistakes(path: Path, variables: dict[str, str]) -> list[str]:
     return []
 
 
-def _not_at_hand(path: Path, variables: dict[str, str]) -> list[str]:
+def _not_at_hand(path: Path, variables: dict[str, str]) -> tuple[str, ...]:
     """S3 credentials that a right file names and the environment lacks."""
-    if not path.name.startswith("tenants"):
-        return []
-    return [name for name in load_tenants(path, variables).credentials if name not in load_settings().s3]
+    named = load_tenants(path, variables).credentials if path.name.startswith("tenants") else ()
+    return tuple(name for name in named if name not in load_settings().s3) if named else ()
 
 
 def _pair(root: str) -> tuple[str, str]:

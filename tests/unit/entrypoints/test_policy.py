@@ -39,5 +39,18 @@ def test_a_tenants_file_needs_its_variables() -> None:
     assert run(app, ["policy", "check", tenants, "--root", "SAMPLES"]).exit_code == 2
 
 
+def test_s3_credentials_that_are_not_set_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tenants = tmp_path / "tenants.yaml"
+    bucket = "fetch: {s3: [{bucket: uploads, credentials: minio}, {bucket: open-data}]}"
+    tenants.write_text(f"tenants: {{acme: {{policy: default, policy_epoch: 1, {bucket}}}}}")
+    told = run(app, ["policy", "check", str(tenants)])
+    assert told.exit_code == 0
+    assert "s3 credentials minio are not set here; a worker does not start without OMNIGUARD_S3__MINIO__*" in told.stderr
+    assert json.loads(run(app, ["policy", "check", "--json", str(tenants)]).stdout)[0]["credentials_not_set"] == ["minio"]
+    monkeypatch.setenv("OMNIGUARD_S3__MINIO__ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("OMNIGUARD_S3__MINIO__SECRET_ACCESS_KEY", "b")
+    assert run(app, ["policy", "check", str(tenants)]).stderr == ""
+
+
 def test_showing_an_unknown_policy_is_a_wrong_call() -> None:
     assert run(app, ["policy", "show", "no-such-policy"]).exit_code == 2

@@ -137,10 +137,9 @@ async def test_no_time_left_is_a_deadline(guard: GuardModel) -> None:
         ("unknown_kind", Reason.GUARD_FAILED, "expected one of the contract's events"),
         ("label_without_categories", Reason.GUARD_FAILED, "found events label, expected a label, and categories"),
         ("stranger", Reason.GUARD_FAILED, "found a category that the request did not name"),
-        ("two_elements", Reason.GUARD_FAILED, "expected one BYTES element"),
+        ("two_elements", Reason.GUARD_FAILED, "expected EVENT BYTES[1] and UNSAFE FP32[1]"),
         ("raises", Reason.GUARD_FAILED, "gRPC status"),
         ("errs:internal", Reason.GUARD_FAILED, "found error internal (as scripted)"),
-        ("errs:invalid_request", Reason.GUARD_FAILED, "invalid_request"),
         ("errs:deadline", Reason.DEADLINE, "found error deadline"),
     ],
 )

@@ -78,7 +78,7 @@ async def test_killers_are_answered_as_suspects_and_all_others_finally(
             Fault(
                 "triton",
                 "an upload kills the model's process",
-                f"{killers} such among {others}; each killed it {MAX_DEATHS} times and ended as crash_suspect, the others as final",
+                f"{killers} such among {others}; each killed it {MAX_DEATHS} times and is a crash_suspect, the others are final",
                 events=report.events,
                 duplicates=report.duplicates,
                 rest_seconds=seconds,

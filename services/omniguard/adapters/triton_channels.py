@@ -17,12 +17,14 @@ from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 from omniguard.adapters.tls import tls_files
 from omniguard.settings import TritonSettings
 
-__all__ = ["Access", "Channels", "Server", "rendezvous"]
+__all__ = ["ANSWER_LIMIT", "Access", "Channels", "Server", "rendezvous"]
 
-_MESSAGE_LIMIT = 64 * 1024 * 1024
+_REQUEST_LIMIT = 64 * 1024 * 1024
+ANSWER_LIMIT = 4 * 1024 * 1024
+"""Bytes of an answer, all its events together: more than the longest critique, sent token by token, has."""
 _OPTIONS = (
-    ("grpc.max_send_message_length", _MESSAGE_LIMIT),
-    ("grpc.max_receive_message_length", _MESSAGE_LIMIT),
+    ("grpc.max_send_message_length", _REQUEST_LIMIT),
+    ("grpc.max_receive_message_length", ANSWER_LIMIT),
     # Triton hangs up on peers that ping more often than every 300 s. A peer that vanished without a word costs a request its
     # deadline at worst; this finds it where there is none.
     ("grpc.keepalive_time_ms", 310_000),

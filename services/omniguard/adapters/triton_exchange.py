@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 import struct
+import uuid
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -15,6 +16,7 @@ import grpc
 from pydantic import ValidationError
 from tritonclient.grpc import service_pb2
 
+from omniguard.adapters.triton_channels import ANSWER_LIMIT
 from omniguard.errors import BadContent, Reason, Retryable
 from omniguard.guard.wire import (
     EVENT,
@@ -99,7 +101,7 @@ def encode(model: str, request: GuardRequest, media: Sequence[bytes]) -> Any:
     inputs = [(REQUEST, [request.model_dump_json(exclude_defaults=False).encode()])]
     if media:
         inputs.append((MEDIA, list(media)))
-    message = service_pb2.ModelInferRequest(model_name=model)
+    message = service_pb2.ModelInferRequest(model_name=model, id=uuid.uuid4().hex)
     for name, elements in inputs:
         message.inputs.add(name=name, datatype="BYTES", shape=[len(elements)])
         message.raw_input_contents.append(b"".join(part for e in elements for part in (struct.pack("<I", len(e)), e)))
@@ -122,7 +124,7 @@ async def ask(infer: Any, message: Any, *, timeout: float, traceparent: str | No
     try:
         await call.write(message)
         await call.done_writing()
-        return await _read(call)
+        return await _read(call, message.id)
     except grpc.aio.AioRpcError as error:
         _raise_status(error)
     except asyncio.CancelledError:
@@ -137,8 +139,9 @@ async def ask(infer: Any, message: Any, *, timeout: float, traceparent: str | No
         call.cancel()
 
 
-async def _read(call: Any) -> list[AnyEvent]:
+async def _read(call: Any, asked: str) -> list[AnyEvent]:
     events: list[AnyEvent] = []
+    size = 0
     while len(events) < _MAX_EVENTS:
         response = await call.read()
         if response is grpc.aio.EOF:
@@ -147,6 +150,11 @@ async def _read(call: Any) -> list[AnyEvent]:
             raise malformed(f"the end of the answer after {len(events)} events", "a final event before it")
         if response.error_message:
             _raise_code(grpc.StatusCode.INTERNAL, response.error_message)
+        size += response.ByteSize()
+        if size > ANSWER_LIMIT:
+            raise malformed(f"an answer of more than {size} bytes", f"at most {ANSWER_LIMIT}")
+        if response.infer_response.id != asked:
+            raise malformed("the answer to another request", "one to ours")
         event = _event(response.infer_response)
         if event.sequence != len(events):
             raise malformed(f"event number {event.sequence}", f"number {len(events)}")
@@ -174,7 +182,10 @@ def _event(response: Any) -> AnyEvent:
     tensors = dict(zip((output.name for output in response.outputs), response.raw_output_contents, strict=False))
     raw, score = tensors.get(EVENT), tensors.get(UNSAFE)
     if raw is None or score is None:
-        raise malformed(f"tensors {sorted(tensors)}", f"{EVENT} and {UNSAFE}")
+        raise malformed(f"{len(tensors)} tensors of other names", f"{EVENT} and {UNSAFE}")
+    kinds = {output.name: (output.datatype, *output.shape) for output in response.outputs}
+    if (kinds[EVENT], kinds[UNSAFE]) != (("BYTES", 1), ("FP32", 1)):
+        raise malformed("tensors of another type or shape", f"{EVENT} BYTES[1] and {UNSAFE} FP32[1]")
     if len(raw) < 4 or struct.unpack_from("<I", raw)[0] != len(raw) - 4:
         raise malformed(f"{EVENT} of {len(raw)} bytes", "one BYTES element")
     if len(score) != 4:
@@ -182,13 +193,18 @@ def _event(response: Any) -> AnyEvent:
     try:
         event = EVENTS.validate_json(raw[4:])
     except ValidationError as error:
-        places = sorted({".".join(str(part) for part in e["loc"]) or "the whole" for e in error.errors(include_input=False)})
+        places = sorted({_place(e["loc"]) for e in error.errors(include_input=False, include_context=False)})
         raise malformed(f"an event that is wrong at {', '.join(places)}"[:200], "one of the contract's events") from None
     (value,) = struct.unpack("<f", score)
     expected = event.unsafe if isinstance(event, LabelEvent) else math.nan
     if not (math.isclose(value, expected, abs_tol=1e-6) or (math.isnan(value) and math.isnan(expected))):
         raise malformed(f"{UNSAFE} {value:.6f} beside a {event.kind} event", f"{expected:.6f}")
     return event
+
+
+def _place(steps: tuple[int | str, ...]) -> str:
+    """Where an event is wrong: kind and field alone, since further in there may be keys of the answer's own."""
+    return ".".join(str(step) for step in steps[:2]) or "the whole"
 
 
 def _raise_event(event: ErrorEvent) -> NoReturn:
@@ -198,7 +214,8 @@ def _raise_event(event: ErrorEvent) -> NoReturn:
             raise Unavailable(said)
         case GuardErrorCode.DEADLINE:
             raise Retryable(Reason.DEADLINE, said)
-        case GuardErrorCode.UNSUPPORTED:
+        # A request called invalid was made by the limits that the model published: asking again gives the same.
+        case GuardErrorCode.UNSUPPORTED | GuardErrorCode.INVALID_REQUEST:
             raise BadContent(Reason.UNSUPPORTED, said)
         case GuardErrorCode.LOW_MASS:  # the same model says the same of the same input, however often it is asked
             raise BadContent(Reason.NOT_ASSESSED, said)
@@ -220,6 +237,7 @@ def _raise_code(code: grpc.StatusCode, details: str | None) -> NoReturn:
         for words, said in _SHUT.items():
             if words in (details or ""):
                 raise Shut(said)
-    if code in _AWAY or any(words in (details or "") for words in _AWAY_WORDS):
+    too_large = code is grpc.StatusCode.RESOURCE_EXHAUSTED  # gRPC's own, of a message over the limit
+    if code in _AWAY or (not too_large and any(words in (details or "") for words in _AWAY_WORDS)):
         raise Unreachable(f"gRPC status {code.name}")
     raise Retryable(Reason.GUARD_FAILED, f"guard model: found gRPC status {code.name}, expected an answer: see Triton's log")

@@ -91,7 +91,7 @@ class TritonGuard:
         match events:
             case [LabelEvent() as label] if label.unsafe < request.categories_from:
                 return Label(label)
-            case [LabelEvent() as label, CategoriesEvent() as named]:
+            case [LabelEvent() as label, CategoriesEvent() as named] if label.unsafe >= request.categories_from:
                 self._metrics.count("omniguard_unmapped_names_total", sum(each.name is None for each in named.categories))
                 return Label(label, _names(named, request), tuple(each.free for each in named.categories if each.free))
         raise malformed(_kinds(events), f"a label, and categories with it from {request.categories_from} on")

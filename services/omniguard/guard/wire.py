@@ -22,7 +22,7 @@ UNSAFE = "UNSAFE"
 MAX_DEADLINE_MS = 2**53
 """Larger than any date apart; beyond, seconds could not be told as a float."""
 
-Score = Annotated[float, Field(ge=0.0, le=1.0)]
+Score = Annotated[float, Field(ge=0.0, le=1.0, strict=True)]  # strict: false is no score of 0
 
 
 class Wire(BaseModel):

@@ -19,6 +19,7 @@ from omniguard.domain.policy import Policy
 from omniguard.domain.reason import Reason
 from omniguard.domain.scores import Assessment, ModelInfo
 from omniguard.domain.tenant import Tenant
+from omniguard.errors import Retryable
 from omniguard.guard.wire import MODEL, WireCategory
 from omniguard.observability import METRICS, span, traceparent
 from omniguard.ports import AssessmentStore, Clock
@@ -118,7 +119,11 @@ class Examine:
         """Fill `exam`. Failures of content and dependencies become problems in its findings; nothing of theirs is raised."""
         for _ in range(MODEL_CHANGES):
             exam.findings, exam.stage, exam.audited = Findings(), Stage.FULL, False
-            capabilities = await self._model.capabilities()
+            try:
+                capabilities = await self._model.capabilities(task.deadline.left(self._clock.monotonic()))
+            except Retryable as error:
+                exam.findings.fail(Problem(error.reason, str(error)))
+                return
             if self._live and not capabilities.label_first and (self._first is None or task.tenant.policy.cascade is None):
                 exam.findings.fail(Problem(Reason.GUARD_UNAVAILABLE, _REASONS_FIRST))
                 return
@@ -126,7 +131,7 @@ class Examine:
             exam.plan = plan_for(capabilities, self._plan)
             exam.floor = self._calibrated.raw(task.tenant.policy.floor, capabilities.digest, task.upload)
             await self._find_or_do(task, exam)
-            if not exam.findings.stale:
+            if not (exam.findings.stale or (exam.findings.refused and await self._model.changed(capabilities))):
                 return
             self._model.forget()  # changed under way: what was found belongs to two models, so look again
 

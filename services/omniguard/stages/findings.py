@@ -53,6 +53,11 @@ class Findings:
         if problem not in self.problems:
             self.problems.append(problem)
 
+    @property
+    def refused(self) -> bool:
+        """The guard would not look: for good, unless the limits that the upload was cut by are those of a model that is gone."""
+        return any(problem.reason is Reason.UNSUPPORTED and problem.stage == "judge" for problem in self.problems)
+
     def kept(self, wanted: Iterable[tuple[str, int]]) -> list[Segment]:
         """The segments a critique may speak of, as far as they are still here."""
         segments = {(s.part, s.index): s for _, _, s in sorted(self._top, key=lambda top: top[:2])}  # the higher of two sounds

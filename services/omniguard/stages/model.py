@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
-from omniguard.errors import Retryable
+from omniguard.errors import Reason, Retryable
 from omniguard.guard.wire import Capabilities
 from omniguard.ports import Clock, GuardModel
 
 FRESH_SECONDS = 30.0
 PAUSE_SECONDS = 0.5
+LEAST_SECONDS = 0.05
+"""What the first answer may take even where no time is left: else who comes too late would hear that nobody is there."""
 
 
 class LoadedModel:
@@ -27,13 +30,29 @@ class LoadedModel:
         """True once the guard has answered."""
         return self._known is not None
 
-    async def capabilities(self) -> Capabilities:
-        """What the guard last said; wait for it where it has said nothing yet. The event's own deadline ends the wait.
+    async def capabilities(self, within: float = math.inf) -> Capabilities:
+        """What the guard last said; wait for it where it has said nothing yet, at most `within` seconds.
 
         While the guard is away the last answer serves, so that kept assessments are still found.
+
+        Raises:
+            Retryable: guard_unavailable.
+
         """
         known = self.at_hand()
-        return await asyncio.shield(self.ask()) if known is None else known
+        if known is not None:
+            return known
+        try:
+            async with asyncio.timeout(None if within == math.inf else max(within, LEAST_SECONDS)):
+                return await asyncio.shield(self.ask())
+        except TimeoutError:
+            raise Retryable(
+                Reason.GUARD_UNAVAILABLE, "the guard has not said yet what it can take, expected it in time: see that it runs"
+            ) from None
+
+    async def changed(self, known: Capabilities) -> bool:
+        """Whether the guard, asked now, says something else than `known`."""
+        return await asyncio.shield(self.ask()) != known
 
     def at_hand(self) -> Capabilities | None:
         """What the guard last said, without a wait; None where it has said nothing yet. It is asked anew where that is old."""

@@ -16,7 +16,7 @@ from omniguard.domain.content import MediaInfo, Modality, Part, Turn
 from omniguard.domain.deadline import Deadline
 from omniguard.domain.policy import Category, Severity, Threshold
 from omniguard.domain.scores import Assessment, PartCoverage, SegmentScore
-from omniguard.errors import Reason, Retryable
+from omniguard.errors import BadContent, Reason, Retryable
 from omniguard.stages.examine import MODEL_CHANGES, Examination
 from stage_bench import ACME, WORDS, Bench, silence, text_part
 
@@ -214,6 +214,34 @@ async def test_a_model_swapped_under_way_is_noticed_and_all_is_judged_again(tmp_
     exam = await bench.examined(text_part("stab"))
     assert (exam.model.digest, exam.findings.problems) == (bench.guard.digest, [])
     assert [c.name for c in exam.assessment.segments[0].categories] == ["hate"]
+
+
+async def test_what_the_guard_refuses_is_refused_for_good_where_the_model_is_still_the_same(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, guard=MemoryGuard(script=[None, BadContent(Reason.UNSUPPORTED, "too many frames")]))
+    exam = await bench.examined(text_part("stab"))
+    assert [p.reason for p in exam.findings.problems] == [Reason.UNSUPPORTED]
+    assert bench.labels == 1
+
+
+async def test_what_was_cut_by_the_limits_of_a_model_that_is_gone_is_cut_anew(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, guard=MemoryGuard(script=[None, BadContent(Reason.UNSUPPORTED, "too many frames")]))
+    await bench.model.capabilities()
+    bench.guard.load({"stab": ("hate", 0.8)})
+    exam = await bench.examined(text_part("stab"))
+    assert (exam.model.digest, exam.findings.problems) == (bench.guard.digest, [])
+    assert bench.labels == 2
+
+
+async def test_a_guard_that_never_said_what_it_takes_is_away_and_who_comes_too_late_hears_it_at_once(tmp_path: Path) -> None:
+    class Silent(MemoryGuard):
+        async def capabilities(self):  # type: ignore[no-untyped-def]
+            await asyncio.Event().wait()
+
+    bench = Bench(tmp_path, guard=Silent())
+    for left in (0.0, 0.05):
+        exam = await asyncio.wait_for(bench.examined(text_part("stab"), deadline=Deadline(bench.clock.monotonic() + left)), 20)
+        assert [p.reason for p in exam.findings.problems] == [Reason.GUARD_UNAVAILABLE]
+    await bench.model.close()
 
 
 async def test_models_that_never_rest_are_a_passing_failure(tmp_path: Path) -> None:

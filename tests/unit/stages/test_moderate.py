@@ -71,6 +71,7 @@ async def test_a_deadline_that_has_passed_on_arrival_is_answered(tmp_path: Path)
 
 async def test_the_events_own_deadline_binds_where_it_is_the_smaller(tmp_path: Path) -> None:
     bench = Bench(tmp_path, guard=MemoryGuard(WORDS, delay=0.2), maximum=600.0)
+    await bench.model.capabilities()
     soon = bench.clock.now().replace(microsecond=50_000).isoformat()
     assert (await bench.upload(text("stab"), deadline=soon)).reason == "deadline"
 

@@ -116,4 +116,5 @@ def test_table_keeps_the_newest() -> None:
     standing = table.get("acme|post-17")
     assert standing is not None
     assert (standing.status, len(table)) == ("retracted", 1)
-    assert newer(example("final", policy_epoch=5), standing.order)
+    assert not newer(example("final", policy_epoch=5), standing.order), "a later policy does not bring a deleted version back"
+    assert newer(example("final", content_version=2), standing.order)

@@ -91,6 +91,7 @@ def configure_logging(*, level: str = "INFO", json: bool = True, stream: TextIO 
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("omniguard").setLevel(level)
+    logging.getLogger("opentelemetry.trace").setLevel(logging.ERROR)  # it warns of odd trace headers by quoting them
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -82,6 +82,14 @@ def test_libraries_speak_from_warning_on(lines: Lines) -> None:
     assert logging.getLogger("omniguard.stages").isEnabledFor(logging.DEBUG)
 
 
+def test_odd_trace_headers_are_not_quoted(lines: Lines) -> None:
+    """A producer writes them: what stands in one may be anybody's words."""
+    parent = b"00-" + b"1" * 32 + b"-" + b"2" * 16 + b"-01"
+    extract_context({"traceparent": parent, "tracestate": b"my secret words"})
+    extract_context({"traceparent": b"my secret words" * 100})
+    assert lines() == []
+
+
 def test_the_level_holds(lines: Lines) -> None:
     structlog.get_logger("omniguard").debug("quiet")
     assert lines() == []

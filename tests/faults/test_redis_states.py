@@ -21,7 +21,7 @@ from faults.metric import metric
 from faults.nursery import Nursery
 from faults.redis_parts import Front, Pair
 from faults.table import Fault
-from faults.test_redis_faults import BOUND, use_all
+from faults.test_redis_faults import BOUND, FOUND, use_all
 
 pytestmark = pytest.mark.stack
 
@@ -107,17 +107,16 @@ async def test_one_state_after_another(installed: tuple[Installation, Worker], r
     installation, worker = installed
     await installation.upload("head", "hold:head hateword")
     await installation.until_started("head")  # in flight through all of it: its lease and its count vanish, and it ends
-    sent = 1
     for name in ("flushed", "slow, 0.2 s", "full", "nonsense", "left behind"):
+        await _is_used_again(installation, worker, f"before {name}")
         hurt, _ = FAULTS[name]
-        await _uploads(installation, f"{name[:4]}a", 4)
         await hurt(redis)
-        await _uploads(installation, f"{name[:4]}b", 12)
-        sent += 16
-        await installation.observer.until(lambda seen, n=sent: seen.ended() >= n - 1, what=f"answers with Redis {name}")
+        before = installation.observer.seen.ended()
+        await _uploads(installation, name, 12)
+        await installation.observer.until(lambda seen, n=before: seen.ended() >= n + 12, what=f"answers with Redis {name}")
         redis.front.delay, redis.front.nonsense = 0.0, b""
         redis.pair.primary.client().config_set("maxmemory", "0")
-    await _is_used_again(installation, worker)
+    await _is_used_again(installation, worker, "at last")
     for kind in ("response", "connection", "read_only", "skipped"):
         assert await metric(worker, "omniguard_redis_errors_total", kind=kind) > 0, kind
     installation.go("head")
@@ -129,7 +128,7 @@ async def test_one_state_after_another(installed: tuple[Installation, Worker], r
 
 async def test_answers_that_stay_slow_are_an_outage_though_each_is_in_time(redis: Redis, tmp_path: Path) -> None:
     store = CountingStore(redis.front.url, tmp_path / "state")
-    assert await store.attempt("r") == 1
+    await store.put("k", FOUND, content="acme|1")
     redis.front.delay = 0.15
     async with asyncio.timeout(BOUND):
         while not store.errors["skipped"]:
@@ -137,9 +136,7 @@ async def test_answers_that_stay_slow_are_an_outage_though_each_is_in_time(redis
     assert store.errors["slow"] == 1
     redis.front.delay = 0.0
     async with asyncio.timeout(BOUND):
-        while await store.attempt("r") < 3:  # what was counted in files meanwhile comes on top
-            await asyncio.sleep(0.05)
-        while not await store._link.run(lambda client: client.ping(), otherwise=False):
+        while await store.get("k") is None:  # noqa: ASYNC110  Redis has no event
             await asyncio.sleep(0.05)
     await store.close()
 
@@ -191,7 +188,7 @@ async def test_sentinel_fails_over_under_a_flow(installed: tuple[Installation, W
         redis.pair.thaw()
         await redis.pair.demoted()
         await flow.runs(50)
-        await _is_used_again(installation, worker, extra="over")
+        await _is_used_again(installation, worker, "over")
         recovery = await flow.recovery(fault)
     await installation.observer.until_committed()
     report = await installation.check()
@@ -225,8 +222,8 @@ async def test_labels_take_no_longer_with_redis_hung_or_slow_than_without(
     await installation.observer.until_committed()
     await installation.check()
     best = {name: min(each) for name, each in took.items()}
-    assert best["hung"] < 1.5 * best["gone"], took
-    assert best["late"] < 1.5 * best["gone"], took
+    assert best["hung"] < 2.0 * best["gone"], took
+    assert best["late"] < 2.0 * best["gone"], took  # intake alone would wait 30 times 0.2 s
 
 
 async def _round(installation: Installation, name: str, events: int = 30) -> float:
@@ -242,12 +239,12 @@ async def _uploads(installation: Installation, name: str, count: int) -> None:
         await installation.upload(f"{name}{number}".replace(" ", ""), f"{'hello' if number % 2 else 'hateword'} {name} {number}")
 
 
-async def _is_used_again(installation: Installation, worker: Worker, extra: str = "again") -> None:
-    """Upload one text under ever new names until it is answered out of the cache."""
+async def _is_used_again(installation: Installation, worker: Worker, text: str) -> None:
+    """Upload until the worker says that it has Redis: it looks only when it needs it."""
     async with asyncio.timeout(60):
         for number in range(1000):
-            name = f"{extra}{number}"
-            await installation.upload(name, f"hateword {extra}")
+            name = f"{text.replace(' ', '')}-{number}"
+            await installation.upload(name, f"hateword {name}")
             await installation.observer.until(lambda seen, n=name: seen.verdicts_of(n))
-            if installation.observer.seen.verdicts_of(name)[0].cache.hit:
+            if await metric(worker, "omniguard_redis_state", state="available"):
                 return

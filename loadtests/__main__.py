@@ -3,6 +3,7 @@
     python -m loadtests run SCENARIO                      starts Kafka, Valkey and a worker, with a stand-in for the guard
     python -m loadtests run SCENARIO --triton             the same with Triton and its engine `lite`
     python -m loadtests run SCENARIO --bootstrap HOST:PORT     against what runs there, as `make demo KEEP=1` leaves it
+    python -m loadtests table out/load/*.json             the table of docs/benchmarks.md
 
 Exit status: 0 all thresholds kept, 1 one was missed, 2 the harness itself failed (no broker, no topics, no worker).
 """
@@ -29,7 +30,7 @@ from loadtests.plots import draw
 from loadtests.reporter import Limits
 from loadtests.running import Run, measure
 from loadtests.scenarios import SCENARIOS, Scenario
-from loadtests.show import tables
+from loadtests.show import markdown, tables
 from loadtests.system import HarnessError, Under, own_system, running_system
 from omniguard.devstack import DevStackError
 
@@ -39,6 +40,9 @@ KEPT, MISSED, FAILED = 0, 1, 2
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, run, print; see the exit status above."""
     args = _parser().parse_args(argv)
+    if args.command == "table":
+        print(markdown(orjson.loads(path.read_bytes()) for path in args.reports))
+        return KEPT
     console = Console()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it reports every retry on topics made a moment ago
     scenario = SCENARIOS[args.scenario].with_(args.rate, args.seconds)
@@ -64,7 +68,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m loadtests", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    run = parser.add_subparsers(required=True, metavar="COMMAND").add_parser("run", help="run a scenario")
+    commands = parser.add_subparsers(required=True, dest="command", metavar="COMMAND")
+    table = commands.add_parser("table", help="print written reports as one table in Markdown")
+    table.add_argument("reports", type=Path, nargs="+", metavar="JSON", help="what runs have written")
+    run = commands.add_parser("run", help="run a scenario")
     run.add_argument(
         "scenario",
         choices=sorted(SCENARIOS),

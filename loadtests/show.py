@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from rich.table import Table
 
 from loadtests.reporter import Report
@@ -11,6 +14,28 @@ from loadtests.running import Run
 def tables(run: Run) -> list[Table]:
     """Latencies by group and phase, and what became of everything."""
     return [_latencies(run), _outcome(run.report)]
+
+
+def markdown(reports: Iterable[Mapping[str, Any]]) -> str:
+    """The written reports as the table of docs/benchmarks.md: a row for the tenants that did nothing special in each phase."""
+    lines = [
+        "| scenario | phase | uploads | p50 ms | p95 ms | p99 ms | loaded to quiet | lost | duplicates | CPU ms | guard ms |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for told in reports:
+        made = told["report"]
+        for row in made["latencies"]:
+            if row["group"] == "others":
+                ratio = f"{made['ratio']:.2f}" if row["phase"] == "loaded" and made["ratio"] is not None else ""
+                times = " | ".join(f"{row[name]:.0f}" for name in ("p50_ms", "p95_ms", "p99_ms"))
+                costs = " | ".join(_cost(made[name]) for name in ("cpu_ms_per_upload", "guard_ms_per_upload"))
+                ends = f"{ratio} | {made['lost']} | {made['duplicates']} | {costs}"
+                lines.append(f"| {told['scenario']} | {row['phase']} | {row['sent']} | {times} | {ends} |")
+    return "\n".join(lines)
+
+
+def _cost(ms: float | None) -> str:
+    return "unknown" if ms is None else f"{ms:.1f}"
 
 
 def _latencies(run: Run) -> Table:

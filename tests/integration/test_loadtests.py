@@ -18,9 +18,8 @@ PNG = b"\x89PNG"
 
 
 def test_a_run_that_keeps_its_thresholds_writes_its_report_and_a_picture(
-    kafka_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kafka_url: str, redis_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "120")
     options = ["--kafka", kafka_url, "--redis", redis_url, "--out", str(tmp_path)]
     assert main(["run", "steady", "--rate", "10", "--seconds", "3", *options]) == KEPT
     told = json.loads((tmp_path / "steady.json").read_text())
@@ -28,6 +27,9 @@ def test_a_run_that_keeps_its_thresholds_writes_its_report_and_a_picture(
     assert told["report"]["cpu_ms_per_upload"] > 0
     assert told["report"]["guard_ms_per_upload"] > 0
     assert (tmp_path / "steady.png").read_bytes().startswith(PNG)
+    capsys.readouterr()
+    assert main(["table", str(tmp_path / "steady.json")]) == KEPT
+    assert capsys.readouterr().out.splitlines()[-1].startswith("| steady | steady | 30 |")
 
 
 def test_uploads_that_nobody_answers_are_a_miss(kafka_url: str, topic_prefix: str, tmp_path: Path) -> None:

@@ -225,6 +225,8 @@ async def test_a_healthy_model_under_full_load_is_never_reloaded(server: Server)
         assert faults(metrics) == {"dead": 0, "hung": 0, "failing": 0}
         assert supervisor.finding is Finding.HEALTHY
         assert (metrics.registry.get_sample_value("omniguard_canary_duration_seconds_count") or 0) > 3
+        assert metrics.value("omniguard_canaries_total", outcome="good") > 3
+        assert time.time() - metrics.value("omniguard_canary_last_success_timestamp_seconds") < 60
     assert server.model_pid == process
 
 

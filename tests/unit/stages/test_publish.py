@@ -18,7 +18,7 @@ from omniguard.domain.lane import Lane
 from omniguard.domain.reason import Reason
 from omniguard.domain.record import Partition, Record
 from omniguard.domain.verdict import CritiqueRecord, DeadLetter, NoCritique, Verdict
-from omniguard.observability import extract_context, span
+from omniguard.observability import METRICS, extract_context, span
 from omniguard.ports import Message
 from omniguard.stages.decide import Decide
 from omniguard.stages.publish import Publish
@@ -100,3 +100,14 @@ async def test_a_dead_letter_is_the_record_with_the_reason_beside_it() -> None:
     assert (message.key, message.value, message.headers["x-own"]) == (RECORD.key, RECORD.value, b"\xff")
     assert (ours.origin_topic, ours.origin_partition, ours.origin_offset) == ("content-events", 2, 7)
     assert (ours.error, ours.stage, ours.attempts, ours.reason) == ("damaged", "judge", 2, "cut off")
+
+
+@pytest.mark.parametrize(
+    ("error", "label"),
+    [("damaged", "damaged"), ("Unidentifiable", "Unidentifiable"), ("KeyError", "internal_error")],
+)
+async def test_letters_are_counted_by_a_closed_set_of_classes(error: str, label: str) -> None:
+    """The letter itself names the exception; a label of whatever was raised would have no end."""
+    before = METRICS.value("omniguard_dead_letters_total", stage="parse", error=label)
+    await Published().publish.dead_letter(RECORD, DeadLetter("parse", error, "found, expected"))
+    assert METRICS.value("omniguard_dead_letters_total", stage="parse", error=label) == before + 1

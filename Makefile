@@ -13,7 +13,7 @@ ARGS ?=
 PIP_AUDIT ?= pip-audit@2.10.1
 ADVISORIES ?=
 
-.PHONY: audit licences help setup demo test test-alerts test-engines faults faults-table lint types docs check bench load clean
+.PHONY: audit licences help setup demo test test-alerts test-engines faults faults-table fuzz lint types docs check bench load clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -55,6 +55,9 @@ faults-table: $(READY)  ## write what `make faults` measured into docs/reliabili
 
 test-alerts: $(READY)  ## the alert rules alone, by Prometheus' own promtool; PROMTOOL=/path names one, else it is brought once
 	$(PY) -m pytest tests/unit/observability/test_alerts.py tests/unit/test_runbook.py $(ARGS)
+
+fuzz: $(READY)  ## all hostile input: every file of the corpus, 10,000 records; FUZZ_SEED=N draws other records
+	FUZZ_MEDIA_EVERY=1 FUZZ_EVENTS=10000 $(PY) -m pytest tests/fuzz --timeout 1800 -n $(JOBS) --dist loadgroup $(ARGS)
 
 lint: $(READY)  ## ruff: style, complexity, security, form
 	.venv/bin/ruff check .

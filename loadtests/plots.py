@@ -42,8 +42,9 @@ def _over_time(axes: Axes, run: Run) -> None:
         seconds: dict[int, list[float]] = {}
         for at, ms in points:
             seconds.setdefault(int(at / step), []).append(ms)
-        middle = [(k + 0.5) * step for k in sorted(seconds)]
-        axes.plot(middle, [cut(seconds[k], 0.95) for k in sorted(seconds)], color=colour, label=f"{group}, p95 of {step:g} s")
+        spans = range(min(seconds), max(seconds) + 1)
+        p95 = [cut(seconds[k], 0.95) if k in seconds else float("nan") for k in spans]  # no line where nothing was sent
+        axes.plot([(k + 0.5) * step for k in spans], p95, color=colour, label=f"{group}, p95 of {step:g} s")
     axes.set(xlabel="seconds since the start, when due", ylabel="ms from due to verdict", yscale="log")
     axes.grid(alpha=0.3, which="both")
     _legend(axes)

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from faults.harness import Installation
+from faults.harness import Installation, eventually
 from omniguard.domain.lane import Lane
 
 pytestmark = pytest.mark.stack
@@ -100,6 +100,19 @@ async def test_sigterm_while_the_window_is_full(installation: Installation) -> N
     installation.go("all")
     await installation.start()
     await installation.all_ended(8)
+    await installation.check()
+
+
+async def test_sigterm_while_it_starts(installation: Installation) -> None:
+    """Faust is cut off between the start of its threads and their first word; the process ends all the same."""
+    await installation.create(partitions=1)
+    worker = await installation.start(wait=False)
+    await eventually(lambda: "GuardApp]: Starting" in worker.log.read_text(), 60, "the start of Faust")
+    worker.signal(signal.SIGTERM)
+    assert await worker.gone() == 0, worker.tail()
+    await installation.upload("x", "hateword")
+    await installation.start()
+    await installation.all_ended(1)
     await installation.check()
 
 

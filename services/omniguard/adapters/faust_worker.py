@@ -41,6 +41,8 @@ READ_AHEAD = 8
 READ_AHEAD_BYTES = 16 * 1024 * 1024
 """Bytes read ahead at which reading stops, whatever the number of records: up to here memory grows with the size of events."""
 LEAVE_SECONDS = 5.0
+START_SECONDS = 10.0
+"""How long a stop waits for a start that is under way."""
 METADATA_SECONDS = 10.0
 """After which a worker asks anew who leads which partition: a leader that hangs or is cut off cannot say that it was replaced."""
 NEVER_EVICT_SECONDS = 7 * 86_400.0
@@ -237,7 +239,7 @@ def _time(seconds: float | None) -> datetime:
 async def running(app: GuardApp) -> AsyncIterator[asyncio.Task[None]]:
     """Run the app and commit what is released, until the block ends. The task it gives ends only by failing."""
     app.finalize()
-    await app.start()
+    await _start(app)
     committing = asyncio.create_task(_commit_for_ever(app))
     failing = asyncio.create_task(_fail_with(app, committing))
     try:
@@ -247,6 +249,18 @@ async def running(app: GuardApp) -> AsyncIterator[asyncio.Task[None]]:
         await _stop(app)
         committing.cancel()
         await asyncio.gather(failing, committing, return_exceptions=True)
+
+
+async def _start(app: GuardApp) -> None:
+    """Start Faust. Cut off midway it would leave its consumer's thread behind, which keeps the process and its partitions."""
+    starting = asyncio.create_task(app.start())
+    try:
+        await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await asyncio.wait({starting}, timeout=START_SECONDS)
+        await _stop(app)
+        starting.cancel()
+        raise
 
 
 async def _stop(app: GuardApp) -> None:

@@ -49,7 +49,9 @@ async def client(valkey: ValkeyServer) -> AsyncIterator[Redis]:
 
 
 @pytest.fixture
-async def store(valkey: ValkeyServer, tmp_path: Path) -> AsyncIterator[CountingStore]:
+async def store(valkey: ValkeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[CountingStore]:
+    for limit in ("CONNECT_SECONDS", "CALL_SECONDS", "SLOW_SECONDS"):
+        monkeypatch.setattr(redis_link, limit, 30.0)  # the twin's decoding on this event loop is not Redis being slow
     store = CountingStore(valkey.connection_url, tmp_path / "state", local_ttl=30.0)
     yield store
     await store.close()
@@ -97,11 +99,7 @@ async def uploaded(made: Bench, first: Bench) -> None:
     assert any(c.none is None for c in made.critiques)
 
 
-async def test_nothing_of_a_deleted_content_is_left(
-    tmp_path: Path, store: CountingStore, client: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for limit in ("CALL_SECONDS", "SLOW_SECONDS"):
-        monkeypatch.setattr(redis_link, limit, 30.0)  # the decoding on this event loop is not Redis being slow
+async def test_nothing_of_a_deleted_content_is_left(tmp_path: Path, store: CountingStore, client: Redis) -> None:
     made, first = bench(tmp_path, store), bench(tmp_path, store, first=MemoryGuard({}))
     first.policy(cascade=Cascade({Modality.TEXT: 0.1}, audit=0.0))
     first.first_model.ask()
@@ -179,6 +177,8 @@ async def test_a_deletion_while_redis_is_away_is_completed_by_the_late_lane(
     await live.carry(event(live, text("stab"), by_uri("sound", "audio")))
     pid = (await client.info("server"))["process_id"]
     kept = await everything(client)
+    monkeypatch.setattr(redis_link, "CONNECT_SECONDS", 0.25)
+    monkeypatch.setattr(redis_link, "CALL_SECONDS", 0.5)
     os.kill(pid, signal.SIGSTOP)
     try:
         await live.carry(live.event(kind="omniguard.content-deleted.v1", content_id="doomed"))

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import InvalidResponse
 
 from omniguard.adapters.attempt_files import AttemptFiles
@@ -218,9 +218,12 @@ class RedisAssessmentStore:
                 pipe.sadd(index_key(content), key)
                 pipe.pexpire(index_key(content), round(longest * 1000))
                 pipe.set(key, raw, px=round(ttl * 1000))
-                await pipe.execute()
-            # Looked up behind the write and not before it: a deletion in between found the key in the index, a later one will.
-            if version is None or not await _is_deleted(redis, content, version):
+                # Behind the write: a deletion before this found the key in the index, or is seen here; a later one finds it.
+                pipe.get(deleted_key(content))
+                *_, mark = await pipe.execute()
+            if isinstance(redis, RedisCluster):  # each of its servers runs its share in its own time
+                mark = await redis.get(deleted_key(content))
+            if version is None or mark is None or version > int(mark):
                 return True
             await redis.unlink(key)
             await redis.srem(index_key(content), key)

@@ -13,7 +13,7 @@ from media_files.reading import level
 from omniguard.domain.content import FetchedPart, MediaInfo, Modality, Part, Segment
 from omniguard.domain.deadline import NEVER
 from omniguard.domain.plan import ChunkPlan
-from omniguard.errors import BadContent, Reason
+from omniguard.errors import BadContent
 from omniguard.ports import Decoder
 
 _SLACK = 0.35
@@ -45,7 +45,7 @@ async def results(decoder: Decoder, cases: Iterable[Case], folder: Path) -> Asyn
 async def _result(decoder: Decoder, case: Case, path: Path) -> Result:
     part = FetchedPart(Part("p7", Modality.VIDEO), "0" * 64, len(case.data), "application/octet-stream", path)
     found: list[Segment] = []
-    info, outcome, message = None, Outcome.EXAMINED.value, ""
+    info, outcome, message, named = None, Outcome.EXAMINED.value, "", True
     begun = time.monotonic()
     try:
         info = await decoder.probe(part, NEVER)
@@ -53,10 +53,13 @@ async def _result(decoder: Decoder, case: Case, path: Path) -> Result:
             async for segment in segments:
                 found.append(segment)  # noqa: PERF401 - what came before a refusal counts as well
     except BadContent as error:
-        outcome, message = error.reason.value, str(error)
+        outcome, message, named = error.reason.value, str(error), error.part == part.id
     took = time.monotonic() - begun
     end = max((segment.t1 or 0.0 for segment in found), default=0.0)
-    return Result(case, outcome, message, info, len(found), end, took, tuple(_wrong(case, outcome, message, info, found, end)))
+    unnamed = () if named else ("the refusal does not name its part",)
+    return Result(
+        case, outcome, message, info, len(found), end, took, (*unnamed, *_wrong(case, outcome, message, info, found, end))
+    )
 
 
 def _wrong(case: Case, outcome: str, message: str, info: MediaInfo | None, found: list[Segment], end: float) -> Iterable[str]:
@@ -87,13 +90,3 @@ def _made_up(found: list[Segment]) -> Iterable[str]:
             shown = round((level(frame.data) - 20) / 8)
             if not int(frame.time - _SLACK) <= shown <= int(frame.time + _SLACK):
                 yield f"the picture at {frame.time:.2f} s is that of second {shown}"
-
-
-def reason_is_ours(outcome: str) -> bool:
-    """True where the file was refused for what it is, and not for a fault of the decoder."""
-    return outcome == Outcome.EXAMINED or Reason(outcome) in {
-        Reason.DAMAGED,
-        Reason.UNSUPPORTED,
-        Reason.TOO_LARGE,
-        Reason.TOO_LONG,
-    }

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hostile_media.sounds import wav
 from media_files.films import grey, second_of, tone, write
-from media_files.hostile import wav
 from media_files.pictures import corners, quarters
 from media_files.reading import LIMITS, collected, cut, level, pcm, seconds_seen
 from omniguard.domain.content import Modality, Segment

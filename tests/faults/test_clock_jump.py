@@ -39,8 +39,10 @@ async def installed(
     async with Installation(clocks, kafka_url, topic_prefix, tmp_path / "i", seed=seed) as made:  # type: ignore[arg-type]
         await made.create(partitions=2)
         # A busy machine must not look like a jump: a worker that is thrown out of its group judges again.
-        live = await made.start(worker__live_seconds=LIVE_SECONDS, kafka__session_timeout="10")
-        await made.start(Lane.LATE, worker__late_max_age="600", kafka__session_timeout="10")
+        live = await made.start(wait=False, worker__live_seconds=LIVE_SECONDS, kafka__session_timeout="10")
+        late = await made.start(Lane.LATE, wait=False, worker__late_max_age="600", kafka__session_timeout="10")
+        for each in (live, late):
+            await made.consumes(each, 150)  # a process of its own imports everything anew
         yield made, live
 
 

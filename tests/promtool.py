@@ -22,13 +22,13 @@ def promtool() -> Path:
         return Path(named)
     if found := shutil.which("promtool"):
         return Path(found)
-    assert shutil.which("apt-get"), f"found no promtool: {HINT}"
-    assert shutil.which("dpkg-deb"), f"found no promtool: {HINT}"
     return once("promtool-debian", _unpack, megabytes=250) / "promtool"
 
 
 def _unpack(into: Path) -> None:
     """Take the one file out of the package; the package itself would start a server."""
+    assert shutil.which("apt-get"), f"found no promtool: {HINT}"
+    assert shutil.which("dpkg-deb"), f"found no promtool: {HINT}"
     done = _download(into)
     if done.returncode and os.geteuid() == 0:  # a fresh container knows no packages yet
         subprocess.run(["apt-get", "update"], capture_output=True, check=False)

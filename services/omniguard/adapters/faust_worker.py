@@ -24,6 +24,7 @@ from faust.types import TP
 from faust.types.auth import CredentialsT
 from mode.utils.queues import ThrowableQueue
 
+from omniguard.adapters.kafka_again import ask_bootstrap_servers_again
 from omniguard.adapters.kafka_client import tls_context
 from omniguard.adapters.kafka_records import read_any_header_name
 from omniguard.domain.record import Partition, Record
@@ -159,6 +160,7 @@ class GuardApp(faust.App):
 def build_app(kafka: KafkaSettings, consuming: Consuming, window: Window, intake: Intake) -> GuardApp:
     """An app with one agent on one topic; start it with `running`."""
     read_any_header_name()
+    ask_bootstrap_servers_again()
     # A coordinator that hangs is waited for as long as one request may take: Faust's 90 s would stop commits for so long. But
     # joining is a request too, and is answered when the slowest worker has drained.
     rebalance = consuming.drain_timeout + LAST_COMMIT_SECONDS + LEAVE_SECONDS

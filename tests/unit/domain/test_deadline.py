@@ -25,7 +25,7 @@ PRODUCED = datetime(2026, 1, 1, tzinfo=UTC)
     ],
 )
 def test_time_left_is_the_least_of_all_limits(own: int | None, ahead: int, left: float) -> None:
-    """`own` is the event's deadline in seconds after the broker's timestamp, `ahead` this machine's clock against the broker's."""
+    """`own` is the event's deadline in seconds after the broker's timestamp, `ahead` our clock against the broker's."""
     event = None if own is None else PRODUCED + timedelta(seconds=own)
     now = PRODUCED + timedelta(seconds=ahead)
     deadline = deadline_for(event=event, produced=PRODUCED, lane_maximum=30.0, now=now, monotonic=500.0)

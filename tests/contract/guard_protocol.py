@@ -56,10 +56,10 @@ class Answering(GRPCInferenceServiceServicer):  # type: ignore[misc]
                 self.ended += 1
 
 
-async def serve(play: Play) -> tuple[Answering, Any, str]:
-    """A running server: what it does, the server to stop, its address."""
+async def serve(play: Play, at: int = 0) -> tuple[Answering, Any, str]:
+    """A running server, at that port or a free one: what it does, the server to stop, its address."""
     answering, server = Answering(play), grpc.aio.server(options=[("grpc.max_send_message_length", -1)])
     add_GRPCInferenceServiceServicer_to_server(answering, server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(f"127.0.0.1:{at}")
     await server.start()
     return answering, server, f"127.0.0.1:{port}"

@@ -7,6 +7,7 @@ import gzip
 import json
 import random
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -139,6 +140,10 @@ def _text(event: Any) -> str:
     return text
 
 
+def _odd(chance: random.Random) -> Any:
+    return deepcopy(chance.choice(_ODD))  # another way may change it again
+
+
 def _raw(token: str) -> str:
     return f"{_RAW}{token}{_RAW}"
 
@@ -161,7 +166,7 @@ def _place(made: Hostile, chance: random.Random) -> tuple[Any, Any]:
 
 def replaced(made: Hostile, chance: random.Random) -> None:
     holder, step = _place(made, chance)
-    holder[step] = chance.choice(_ODD)
+    holder[step] = _odd(chance)
 
 
 def replaced_by_an_odd_number(made: Hostile, chance: random.Random) -> None:
@@ -184,7 +189,7 @@ def doubled(made: Hostile, chance: random.Random) -> None:
     holder, step = _place(made, chance)
     if isinstance(holder, dict):
         holder[step], made.named = (
-            _raw(json.dumps(chance.choice(_ODD)) + f", {json.dumps(step)}: {json.dumps(holder[step])}"),
+            _raw(json.dumps(_odd(chance)) + f", {json.dumps(step)}: {json.dumps(holder[step])}"),
             None,
         )
     else:
@@ -194,7 +199,7 @@ def doubled(made: Hostile, chance: random.Random) -> None:
 def unknown_fields(made: Hostile, chance: random.Random) -> None:
     holder: Any = chance.choice((made.event, made.event.get("data")))
     if isinstance(holder, dict):
-        holder[chance.choice(("stream", "", "Tenant", "__proto__", "data_base64", "dataschema", SECRET))] = chance.choice(_ODD)
+        holder[chance.choice(("stream", "", "Tenant", "__proto__", "data_base64", "dataschema", SECRET))] = _odd(chance)
 
 
 def odd_times(made: Hostile, chance: random.Random) -> None:

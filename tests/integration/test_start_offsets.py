@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaTimeoutError, NodeNotReadyError
 
 from omniguard.adapters.start_offsets import ensure_start
 from omniguard.adapters.topics_admin import TopicsAdmin
@@ -61,3 +63,23 @@ async def test_latest_skips_what_is_there_and_nothing_said_is_refused(kafka_url:
     assert await committed(kafka_url, topic, f"{topic_prefix}g", 0) == 1
     await ensure_start(options, topic, f"{topic_prefix}g", None)
     assert await committed(kafka_url, topic, f"{topic_prefix}g", 0) == 1
+
+
+@pytest.mark.parametrize("lost", [NodeNotReadyError, KafkaTimeoutError, TimeoutError])
+async def test_a_broker_that_is_lost_before_the_start_is_waited_for(
+    kafka_url: str, topic_prefix: str, monkeypatch: pytest.MonkeyPatch, lost: type[Exception]
+) -> None:
+    """With three brokers the next question finds another; so far the worker ended."""
+    topics = Topics(topic_prefix)
+    await create(kafka_url, topics)
+    topic, describe, asked = topics.content(Lane.LIVE), AIOKafkaAdminClient.describe_topics, []
+
+    async def flaky(admin: AIOKafkaAdminClient, names: list[str]) -> object:
+        asked.append(names)
+        if len(asked) < 3:
+            raise lost
+        return await describe(admin, names)
+
+    monkeypatch.setattr(AIOKafkaAdminClient, "describe_topics", flaky)
+    await asyncio.wait_for(ensure_start({"bootstrap_servers": kafka_url}, topic, f"{topic_prefix}g", "earliest"), 60)
+    assert await committed(kafka_url, topic, f"{topic_prefix}g", 0) == 0

@@ -10,19 +10,24 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
+from aiokafka.errors import GroupAuthorizationFailedError, KafkaError, KafkaTimeoutError, TopicAuthorizationFailedError
 from aiokafka.protocol.commit import OffsetCommitRequest
 from aiokafka.protocol.group import HeartbeatRequest
 
 from omniguard.errors import Misconfigured
+
+_log = structlog.get_logger(__name__)
 
 _PAUSE_SECONDS = 0.2
 
 
 async def ensure_start(options: Mapping[str, Any], topic: str, group: str, start: str | None, *, patience: float = 0.0) -> None:
     """Commit first offsets for a group that has none on `topic`; partitions added later start at their beginning.
+
+    A broker that is lost meanwhile is waited for: its partitions and groups are about to be led by another.
 
     Args:
         options: aiokafka's connection options.
@@ -36,7 +41,14 @@ async def ensure_start(options: Mapping[str, Any], topic: str, group: str, start
 
     """
     try:
-        await _ensure_start(options, topic, group, start, patience)
+        while True:
+            try:
+                return await _ensure_start(options, topic, group, start, patience)
+            except (KafkaError, TimeoutError) as error:
+                if isinstance(error, KafkaError) and not (error.retriable or isinstance(error, KafkaTimeoutError)):
+                    raise
+                _log.info("a broker was lost before the start; asking again", error_type=type(error).__name__)
+                await asyncio.sleep(_PAUSE_SECONDS)
     except (GroupAuthorizationFailedError, TopicAuthorizationFailedError) as error:
         raise Misconfigured(
             f"consumer group {group}, topic {topic}: found {type(error).__name__} from the broker, expected the right to read: "
@@ -46,8 +58,8 @@ async def ensure_start(options: Mapping[str, Any], topic: str, group: str, start
 
 async def _ensure_start(options: Mapping[str, Any], topic: str, group: str, start: str | None, patience: float) -> None:
     consumer = AIOKafkaConsumer(group_id=group, enable_auto_commit=False, **options)
-    await consumer.start()
     try:
+        await consumer.start()
         partitions = await _partitions(options, topic, patience)
         consumer.assign(partitions)
         committed = [await consumer.committed(p) for p in partitions]
@@ -67,8 +79,8 @@ async def _ensure_start(options: Mapping[str, Any], topic: str, group: str, star
 async def _ensure_read(options: Mapping[str, Any], group: str, partition: TopicPartition) -> None:
     """Raise where group or topic may be looked at but not be read: aiokafka would try for ever, and say nothing."""
     admin = AIOKafkaAdminClient(**options)
-    await admin.start()
     try:
+        await admin.start()
         coordinator = await admin.find_coordinator(group)
         # A heartbeat of nobody changes nothing, and needs the same right as joining.
         answer = await admin._send_request(HeartbeatRequest(group, -1, ""), coordinator)  # noqa: SLF001
@@ -86,8 +98,8 @@ async def _ensure_read(options: Mapping[str, Any], group: str, partition: TopicP
 async def _partitions(options: Mapping[str, Any], topic: str, patience: float) -> list[TopicPartition]:
     until = asyncio.get_running_loop().time() + patience
     admin = AIOKafkaAdminClient(**options)
-    await admin.start()
     try:
+        await admin.start()
         while not (numbers := await _numbers(admin, topic)):
             if asyncio.get_running_loop().time() >= until:
                 raise Misconfigured(f"topic {topic} does not exist: create it with `omniguard topics apply`")

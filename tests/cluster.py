@@ -139,14 +139,15 @@ class Cluster:
         return _Admin(self.bootstrap)
 
     def _settings(self, node: int) -> dict[str, str]:
-        own = self._ports[node]
+        own, front = self._ports[node], self._fronts[node]
         voters = ",".join(f"{n}@127.0.0.1:{self._fronts[n]['controller']}" for n in NODES)
         three = ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic")
         return {
             "node.id": str(node),
             "controller.quorum.voters": voters,
             "listeners": f"PLAINTEXT://127.0.0.1:{own['kafka']},CONTROLLER://127.0.0.1:{own['controller']}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self._fronts[node]['kafka']}",
+            # The controller's as well: else the others ask a leader of the quorum past its front, and are not parted from it.
+            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{front['kafka']},CONTROLLER://127.0.0.1:{front['controller']}",
             "default.replication.factor": "3",
             "min.insync.replicas": "2",
             **{f"{name}.replication.factor": "3" for name in three},

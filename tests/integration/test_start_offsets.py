@@ -83,3 +83,26 @@ async def test_a_broker_that_is_lost_before_the_start_is_waited_for(
     monkeypatch.setattr(AIOKafkaAdminClient, "describe_topics", flaky)
     await asyncio.wait_for(ensure_start({"bootstrap_servers": kafka_url}, topic, f"{topic_prefix}g", "earliest"), 60)
     assert await committed(kafka_url, topic, f"{topic_prefix}g", 0) == 0
+
+
+async def test_workers_of_a_new_group_may_start_at_once(
+    kafka_url: str, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The faster one has joined by the time the slower one commits; the broker refuses that, and the offsets are there."""
+    topics = Topics(topic_prefix)
+    await create(kafka_url, topics)
+    topic, group, options = topics.content(Lane.LIVE), f"{topic_prefix}g", {"bootstrap_servers": kafka_url}
+    await ensure_start(options, topic, group, "earliest")
+    commit, answers = AIOKafkaConsumer.committed, [None] * 12
+
+    async def nothing_yet(consumer: AIOKafkaConsumer, partition: TopicPartition) -> object:
+        return answers.pop() if answers else await commit(consumer, partition)
+
+    joined = AIOKafkaConsumer(topic, group_id=group, **options)
+    await joined.start()
+    try:
+        monkeypatch.setattr(AIOKafkaConsumer, "committed", nothing_yet)
+        await asyncio.wait_for(ensure_start(options, topic, group, "earliest"), 60)
+        assert not answers
+    finally:
+        await joined.stop()

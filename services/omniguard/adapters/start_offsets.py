@@ -13,7 +13,13 @@ from typing import Any
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import GroupAuthorizationFailedError, KafkaError, KafkaTimeoutError, TopicAuthorizationFailedError
+from aiokafka.errors import (
+    CommitFailedError,
+    GroupAuthorizationFailedError,
+    KafkaError,
+    KafkaTimeoutError,
+    TopicAuthorizationFailedError,
+)
 from aiokafka.protocol.commit import OffsetCommitRequest
 from aiokafka.protocol.group import HeartbeatRequest
 
@@ -27,7 +33,8 @@ _PAUSE_SECONDS = 0.2
 async def ensure_start(options: Mapping[str, Any], topic: str, group: str, start: str | None, *, patience: float = 0.0) -> None:
     """Commit first offsets for a group that has none on `topic`; partitions added later start at their beginning.
 
-    A broker that is lost meanwhile is waited for: its partitions and groups are about to be led by another.
+    A broker that is lost meanwhile is waited for: its partitions and groups are about to be led by another. Another worker of a
+    new group that was faster has committed the first offsets, and they are found when asked again.
 
     Args:
         options: aiokafka's connection options.
@@ -45,9 +52,10 @@ async def ensure_start(options: Mapping[str, Any], topic: str, group: str, start
             try:
                 return await _ensure_start(options, topic, group, start, patience)
             except (KafkaError, TimeoutError) as error:
-                if isinstance(error, KafkaError) and not (error.retriable or isinstance(error, KafkaTimeoutError)):
+                passes = isinstance(error, (TimeoutError, KafkaTimeoutError, CommitFailedError))
+                if not passes and not error.retriable:  # type: ignore[union-attr]
                     raise
-                _log.info("a broker was lost before the start; asking again", error_type=type(error).__name__)
+                _log.info("the start was not agreed with the broker; asking again", error_type=type(error).__name__)
                 await asyncio.sleep(_PAUSE_SECONDS)
     except (GroupAuthorizationFailedError, TopicAuthorizationFailedError) as error:
         raise Misconfigured(

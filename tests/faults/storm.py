@@ -45,7 +45,7 @@ class Size:
     def of_environment(cls) -> Size:
         """FAULTS_EVENTS, FAULTS_KILLS, FAULTS_REBALANCES; without them what `make test` has time for."""
         return cls(
-            *(int(os.environ.get(f"FAULTS_{name}", least)) for name, least in (("EVENTS", 1000), ("KILLS", 4), ("REBALANCES", 4)))
+            *(int(os.environ.get(f"FAULTS_{name}", least)) for name, least in (("EVENTS", 300), ("KILLS", 3), ("REBALANCES", 3)))
         )
 
     def plan(self, chance: random.Random) -> list[tuple[int, Happening]]:

@@ -115,6 +115,7 @@ async def test_the_small_engine_stands_for_another_model(triton: str, tmp_path: 
             assert (gone_on.model.engine, gone_on.model.stage) == ("scripted", "full")
 
 
+@pytest.mark.long
 async def test_verdicts_come_from_the_full_model_while_the_first_stage_hangs_and_after_its_death(
     triton: str, tmp_path: Path
 ) -> None:

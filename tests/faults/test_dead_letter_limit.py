@@ -12,7 +12,7 @@ from faults.harness import DRAIN_SECONDS, Installation
 from omniguard.domain.lane import Lane
 from omniguard.domain.record import Partition
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.long]
 
 BAD = 40
 

@@ -160,6 +160,7 @@ async def test_a_slow_reader_keeps_nobody_waiting(decoder: ProcessDecoder, film:
         assert (await waiting).index == 0
 
 
+@pytest.mark.long
 async def test_processor_time_is_bounded(tmp_path: Path, still: Path) -> None:
     path = write(tmp_path / "heavy.mp4", seconds=20, size=(1280, 720), audio=None)
     every_frame = ChunkPlan(fps=25, max_frames=200, max_pixels=1_000_000)

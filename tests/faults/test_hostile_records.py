@@ -10,7 +10,7 @@ import pytest
 from faults.harness import Installation
 from hostile_events import SECRET, hostile
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.long]
 RECORDS = int(os.environ.get("FUZZ_RECORDS", "300"))
 
 

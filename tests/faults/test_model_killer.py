@@ -20,7 +20,7 @@ from omniguard.domain.lane import Lane
 from omniguard.entrypoints.supervisor import Rules
 from omniguard.stages.trials import MAX_DEATHS
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.stack, pytest.mark.long, pytest.mark.timeout(300)]
 
 TENANTS = "tenants: {acme: {policy: lite-demo, policy_epoch: 1}}\n"
 
@@ -36,7 +36,7 @@ async def server(own_stack: Callable[..., Stack], tmp_path: Path) -> AsyncIterat
     await guard.close()
 
 
-@pytest.mark.parametrize("killers", [1, pytest.param(3, marks=pytest.mark.long)])
+@pytest.mark.parametrize("killers", [1, 3])
 async def test_killers_are_answered_as_suspects_and_all_others_finally(
     server: Server, nursery: Nursery, kafka_url: str, topic_prefix: str, tmp_path: Path, seed: int, killers: int
 ) -> None:

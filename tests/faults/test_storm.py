@@ -1,4 +1,4 @@
-"""Everything at once, again and again, on three brokers: a short run in `make test`, a long one by `make faults`."""
+"""Everything at once, again and again, on three brokers: short in `make test`, longer in CI, longest by `make faults`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from omniguard.devstack import Stack
 from omniguard.domain.lane import Lane
 from omniguard.domain.record import Record
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(14_400)]  # a storm that stands still says so itself
+pytestmark = [pytest.mark.stack, pytest.mark.storm, pytest.mark.timeout(14_400)]  # a storm that stands still says so itself
 
 PARTITIONS = 6
 KEPT_WHOLE = 5_000

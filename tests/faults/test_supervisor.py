@@ -119,8 +119,15 @@ def faults(metrics: Metrics) -> dict[str, float]:
     return {fault: metrics.value("omniguard_model_faults_total", kind=fault) for fault in ("dead", "hung", "failing")}
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
-@pytest.mark.parametrize("signals", [True, False], ids=["with-pid", "without-pid"])
+@pytest.mark.parametrize(
+    ("signals", "number"),
+    [
+        pytest.param(True, signal.SIGKILL, id="with-pid-killed"),
+        pytest.param(True, signal.SIGSTOP, id="with-pid-stopped", marks=pytest.mark.long),
+        pytest.param(False, signal.SIGKILL, id="without-pid-killed", marks=pytest.mark.long),
+        pytest.param(False, signal.SIGSTOP, id="without-pid-stopped", marks=pytest.mark.long),
+    ],
+)
 async def test_a_dead_or_stopped_process_is_replaced(
     server: Server, number: signal.Signals, signals: bool, record_property: Callable[[str, object], None]
 ) -> None:
@@ -138,7 +145,14 @@ async def test_a_dead_or_stopped_process_is_replaced(
     assert (old.pid in left) is (not signals and number is signal.SIGSTOP), "only who may signal can remove a stopped process"
 
 
-@pytest.mark.parametrize(("told", "fault"), [("hang", "hung"), ("fail", "failing"), ("refuse", "failing")])
+@pytest.mark.parametrize(
+    ("told", "fault"),
+    [
+        ("hang", "hung"),
+        pytest.param("fail", "failing", marks=pytest.mark.long),
+        pytest.param("refuse", "failing", marks=pytest.mark.long),
+    ],
+)
 async def test_an_engine_that_hangs_fails_or_has_died_in_a_living_process_is_replaced(
     server: Server, told: str, fault: str
 ) -> None:
@@ -150,6 +164,7 @@ async def test_an_engine_that_hangs_fails_or_has_died_in_a_living_process_is_rep
         assert {name for name, count in faults(metrics).items() if count} == {fault}
 
 
+@pytest.mark.long
 async def test_deadlines_that_expire_are_no_answers(server: Server) -> None:
     """A hung engine ends every request by its deadline: something leaves the model all the time, but no answer."""
     async with server.supervised(Rules(hang_after=2.0, canary_every=0.5)) as (_, metrics):
@@ -166,6 +181,7 @@ async def test_deadlines_that_expire_are_no_answers(server: Server) -> None:
         assert faults(metrics)["hung"] == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
 async def test_a_worker_is_told_what_was_under_way_in_a_process_that_died(server: Server, number: signal.Signals) -> None:
     """Triton never answers it; without more it would cost each event its deadline, and nobody would know whose it was."""
@@ -190,6 +206,7 @@ async def test_a_worker_is_told_what_was_under_way_in_a_process_that_died(server
         await client.close()
 
 
+@pytest.mark.long
 async def test_where_several_processes_serve_a_model_none_is_taken_for_a_successor(
     own_stack: Callable[..., Stack], tmp_path: Path
 ) -> None:
@@ -213,6 +230,7 @@ async def test_where_several_processes_serve_a_model_none_is_taken_for_a_success
         await client.close()
 
 
+@pytest.mark.long
 async def test_a_healthy_model_under_full_load_is_never_reloaded(server: Server) -> None:
     """First slow requests in every place, longer than the least patience, before any was seen; then many quick ones."""
     process = server.model_pid
@@ -230,6 +248,7 @@ async def test_a_healthy_model_under_full_load_is_never_reloaded(server: Server)
     assert server.model_pid == process
 
 
+@pytest.mark.long
 async def test_what_a_reload_does_not_mend_asks_for_a_restart_and_is_tried_again(server: Server) -> None:
     async with server.supervised(Rules(retry_after=0.5), signals=False) as (supervisor, metrics):
         (server.control / "no-load").touch()
@@ -241,6 +260,7 @@ async def test_what_a_reload_does_not_mend_asks_for_a_restart_and_is_tried_again
         await eventually(lambda: not supervisor.unhealthy, 60, "healthy again")
 
 
+@pytest.mark.long
 async def test_where_it_may_it_ends_triton_and_goes_on_with_the_next(server: Server) -> None:
     async with server.supervised(Rules(), signals=True) as (supervisor, metrics):
         (server.control / "no-load").touch()
@@ -255,6 +275,7 @@ async def test_where_it_may_it_ends_triton_and_goes_on_with_the_next(server: Ser
         await eventually(lambda: supervisor.finding is Finding.HEALTHY, 60, "the next Triton")
 
 
+@pytest.mark.long
 async def test_only_who_has_the_word_for_the_model_repository_may_reload(own_stack: Callable[..., Stack], tmp_path: Path) -> None:
     stack = own_stack(
         parts=("triton",),
@@ -276,6 +297,7 @@ async def test_only_who_has_the_word_for_the_model_repository_may_reload(own_sta
         await admin.close()
 
 
+@pytest.mark.long
 async def test_the_command_serves_its_pages_and_ends_on_sigterm(server: Server, tmp_path: Path) -> None:
     (port,) = free_ports(1)
     file = tmp_path / "triton.pid"

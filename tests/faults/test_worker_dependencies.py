@@ -34,6 +34,7 @@ def own_part(own_stack: Callable[..., Stack]) -> Callable[..., Stack]:
     return make
 
 
+@pytest.mark.long
 async def test_redis_is_stopped_killed_and_started_midway(
     nursery: Nursery, kafka_url: str, own_part: Callable[..., Stack], topic_prefix: str, tmp_path: Path, seed: int
 ) -> None:
@@ -102,8 +103,9 @@ async def own_kafka(
         await asyncio.to_thread(kafka.stop, "kafka", grace=1.0)
 
 
-async def test_kafka_is_away_when_the_worker_starts_and_again_midway(own_kafka: tuple[Installation, Stack]) -> None:
-    """The process lives on, says that it is not ready, and goes on where it was."""
+@pytest.mark.long
+async def test_kafka_is_away_when_the_worker_starts(own_kafka: tuple[Installation, Stack]) -> None:
+    """The process lives, says that it is not ready, and begins once there is a broker."""
     installation, kafka = own_kafka
     await _uploads(installation, "before", 10)
     await asyncio.to_thread(kafka.stop, "kafka")
@@ -114,7 +116,13 @@ async def test_kafka_is_away_when_the_worker_starts_and_again_midway(own_kafka: 
     await installation.consumes(worker)
     await installation.all_ended(10)
     await _answers(worker, "readyz", 200)
+    await installation.check()
 
+
+async def test_kafka_is_away_midway(own_kafka: tuple[Installation, Stack]) -> None:
+    """The process lives on, says that it is not ready, and goes on where it was."""
+    installation, kafka = own_kafka
+    worker = await installation.start()
     await installation.upload("held", "hold:held hateword")
     await installation.until_started("held")
     await _uploads(installation, "midway", 10)
@@ -123,14 +131,15 @@ async def test_kafka_is_away_when_the_worker_starts_and_again_midway(own_kafka: 
     await _answers(worker, "readyz", 503)
     assert await worker.get("healthz") == 200
     await asyncio.to_thread(kafka.start, "kafka")
-    await installation.all_ended(21)
+    await installation.all_ended(11)
     await _answers(worker, "readyz", 200)
     await _uploads(installation, "after", 5)
-    await installation.all_ended(26)
+    await installation.all_ended(16)
     assert worker.alive
     await installation.check()
 
 
+@pytest.mark.long
 async def test_sigterm_while_kafka_is_away(own_kafka: tuple[Installation, Stack]) -> None:
     """The stop is bounded all the same, before the first record and with one in flight."""
     installation, kafka = own_kafka
@@ -151,6 +160,7 @@ async def test_sigterm_while_kafka_is_away(own_kafka: tuple[Installation, Stack]
     await installation.check()
 
 
+@pytest.mark.long
 async def test_critiques_that_never_come_leave_labels_as_they_are(installation: Installation) -> None:
     """Batches with and without hanging critiques take turns in one worker, so that a busy machine slows both."""
     await installation.create(partitions=2)

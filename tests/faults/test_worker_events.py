@@ -28,6 +28,7 @@ async def test_two_versions_of_one_content_in_one_window_are_answered_in_order(i
     assert [v.content_version for v in installation.observer.seen.verdicts_of("post")] == [1, 2]
 
 
+@pytest.mark.long
 async def test_a_redelivery_after_its_deadline_does_not_displace_the_final(installation: Installation) -> None:
     """The late lane repeats the final, and so the critique that was cut off is written after all."""
     await installation.create(partitions=1)
@@ -65,6 +66,7 @@ async def test_a_deletion_cancels_work_and_is_answered(installation: Installatio
     assert [v.status for v in installation.observer.seen.verdicts_of("gone")] == ["retracted"]
 
 
+@pytest.mark.long
 async def test_a_deletion_answers_the_critique_that_was_being_written(installation: Installation) -> None:
     await installation.create(partitions=1)
     await installation.start()
@@ -77,6 +79,7 @@ async def test_a_deletion_answers_the_critique_that_was_being_written(installati
     assert installation.observer.seen.critiques[0].none == "unavailable"
 
 
+@pytest.mark.long
 async def test_a_deletion_of_an_older_version_leaves_a_newer_one_alone(installation: Installation) -> None:
     """Retracting version 1 says nothing of version 2, so version 2 is owed its verdict."""
     await installation.create(partitions=1)
@@ -126,6 +129,7 @@ async def test_records_that_nobody_can_read(installation: Installation) -> None:
     assert worker.alive
 
 
+@pytest.mark.long
 async def test_a_header_whose_name_is_not_utf8_costs_nobody_a_verdict(installation: Installation) -> None:
     """The client's parser fails at it; the record, its batch and its partition go on."""
     await installation.create(partitions=1)

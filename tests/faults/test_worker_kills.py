@@ -13,6 +13,7 @@ from omniguard.domain.record import Partition
 pytestmark = pytest.mark.stack
 
 
+@pytest.mark.long
 async def test_with_a_slow_head_event_in_flight(installation: Installation) -> None:
     """Events behind the head are answered, and their offsets wait for it: between publish and acknowledgement."""
     await installation.create(partitions=2)
@@ -52,6 +53,7 @@ async def test_with_a_critique_in_flight(installation: Installation) -> None:
     await installation.check()
 
 
+@pytest.mark.long
 async def test_again_and_again_with_a_critique_in_flight(installation: Installation) -> None:
     """The suspect that it becomes displaces no final, and the critique that the final promised is answered all the same."""
     await installation.create(partitions=1)
@@ -68,6 +70,7 @@ async def test_again_and_again_with_a_critique_in_flight(installation: Installat
     await installation.check(crash_suspects=["said"])
 
 
+@pytest.mark.long
 async def test_an_event_that_kills_its_worker_is_answered_after_three_deaths(installation: Installation) -> None:
     """Bystanders before, beside and behind it are answered as ever, and the worker that answers it does not touch it."""
     await installation.create(partitions=2)
@@ -90,6 +93,7 @@ async def test_an_event_that_kills_its_worker_is_answered_after_three_deaths(ins
     await installation.check(crash_suspects=["killer"])
 
 
+@pytest.mark.long
 async def test_a_worker_that_was_frozen_and_evicted_displaces_nothing(installation: Installation) -> None:
     """Its partitions went to another worker; when it goes on it works from an assignment that it no longer has."""
     await installation.create(partitions=1)

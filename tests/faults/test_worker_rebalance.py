@@ -12,6 +12,7 @@ from omniguard.domain.lane import Lane
 pytestmark = pytest.mark.stack
 
 
+@pytest.mark.long
 async def test_a_third_worker_joins_while_a_long_event_runs(installation: Installation) -> None:
     """The event outlasts the drain limit, so it is cut off and run again by whoever has its partition then."""
     await installation.create(partitions=3)
@@ -30,6 +31,7 @@ async def test_a_third_worker_joins_while_a_long_event_runs(installation: Instal
     await installation.check()
 
 
+@pytest.mark.long
 async def test_waiting_its_turn_through_many_rebalances_makes_nobody_a_suspect(installation: Installation) -> None:
     """Four times in a row the head and what waits behind it under the same key are given back in an orderly way."""
     await installation.create(partitions=1)
@@ -73,6 +75,7 @@ async def test_sigterm_lets_running_work_end_and_cuts_off_the_rest(installation:
     assert report.duplicates == 0
 
 
+@pytest.mark.long
 async def test_sigterm_with_a_critique_in_flight_answers_it(installation: Installation) -> None:
     """Its deadline may be over when the event comes again, so nobody else would answer it."""
     await installation.create(partitions=1)
@@ -87,6 +90,7 @@ async def test_sigterm_with_a_critique_in_flight_answers_it(installation: Instal
     assert answer.none == "unavailable"
 
 
+@pytest.mark.long
 async def test_sigterm_while_the_window_is_full(installation: Installation) -> None:
     """Intake waits for room and hears of the stop all the same."""
     await installation.create(partitions=1)
@@ -103,6 +107,7 @@ async def test_sigterm_while_the_window_is_full(installation: Installation) -> N
     await installation.check()
 
 
+@pytest.mark.long
 async def test_sigterm_while_it_starts(installation: Installation) -> None:
     """Faust is cut off between the start of its threads and their first word; the process ends all the same."""
     await installation.create(partitions=1)

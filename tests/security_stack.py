@@ -7,7 +7,7 @@ import os
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from aiokafka.protocol.api import RequestStruct
 
 from certificates import Authority, Files
 from faults.nursery import Nursery
+from front import Front
 from omniguard.contracts.rights import Right
 from omniguard.devstack import Stack, process
 from omniguard.devstack.kafka import Kafka
@@ -112,23 +113,8 @@ async def tls_front(port: int, server: Files, clients: Path | None = None) -> As
     if clients is not None:
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(clients)
-
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            while data := await reader.read(65_536):
-                writer.write(data)
-                await writer.drain()
-        writer.close()
-
-    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(pump(reader, inner_writer), pump(inner_reader, writer))
-
-    serving = await asyncio.start_server(relay, "127.0.0.1", 0, ssl=context)
-    try:
-        yield serving.sockets[0].getsockname()[1]
-    finally:
-        serving.close()
+    async with Front(port, context) as front:
+        yield front.port
 
 
 @pytest.fixture(scope="session")

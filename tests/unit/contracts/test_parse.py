@@ -109,6 +109,7 @@ def test_reads_both_modes(value: bytes, headers: dict[str, bytes]) -> None:
         (body(), {"content-type": b"application/cloudevents+avro"}, "another CloudEvents format"),
         (body(), {"content-type": b"application/cloudevents-batch+json"}, "another CloudEvents format"),
         (body(), {"content-type": b"\xff"}, "not UTF-8"),
+        ('{"specversion": "1.0", "type": "omniguard.content-deleted.v1", "data_base64": "é"}'.encode(), {}, "not base64"),
         (body(specversion="0.3"), {}, "specversion"),
         (body(specversion=1.0), {}, "specversion"),
         (body(type=None), {}, "no type"),

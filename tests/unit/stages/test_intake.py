@@ -116,6 +116,15 @@ async def test_a_deletion_that_cannot_be_read_ends_nothing(running: Running) -> 
     assert not await superseded(running, running.bench.event(text("a")), broken)
 
 
+async def test_a_record_that_trips_a_bug_of_ours_does_not_stop_intake(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr("omniguard.stages.intake.parse", broken)
+    assert not await superseded(running, running.bench.event(text("a")), running.bench.deletion())
+    assert running.window.open == 2
+
+
 async def test_a_deletion_of_an_older_version_ends_nothing_newer(running: Running) -> None:
     assert not await superseded(running, running.bench.event(text("a"), content_version=2), running.bench.deletion(1))
 

@@ -160,7 +160,7 @@ async def test_where_several_processes_serve_a_model_none_is_taken_for_a_success
 @pytest.mark.long
 async def test_a_healthy_model_under_full_load_is_never_reloaded(server: Server) -> None:
     """First slow requests in every place, longer than the least patience, before any was seen; then many quick ones."""
-    process = server.model_pid
+    process, began = server.model_pid, time.time()
     async with server.supervised(Rules(canary_every=0.2)) as (supervisor, metrics):
         for words, rounds in (("takes:7", 1), ("takes:0.3", 6)):
             for _ in range(rounds):
@@ -171,7 +171,7 @@ async def test_a_healthy_model_under_full_load_is_never_reloaded(server: Server)
         assert supervisor.finding is Finding.HEALTHY
         assert (metrics.registry.get_sample_value("omniguard_canary_duration_seconds_count") or 0) > 3
         assert metrics.value("omniguard_canaries_total", outcome="good") > 3
-        assert time.time() - metrics.value("omniguard_canary_last_success_timestamp_seconds") < 60
+        assert metrics.value("omniguard_canary_last_success_timestamp_seconds") > began
     assert server.model_pid == process
 
 

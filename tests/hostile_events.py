@@ -11,76 +11,12 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
+from hostile_values import HEADERS, KEYS, NUMBERS, ODD, SECRET, STRINGS, TIMES
 from media_files.pictures import quarters, saved
 from omniguard.contracts.content_event import CONTENT_DELETED, CONTENT_EVENT, MAX_INLINE_BYTES
 
-SECRET = "correct horse battery staple"
-"""Is in every text; no reason may repeat it."""
 _PICTURE = base64.b64encode(saved(quarters(16, 16), "PNG")).decode()
 _RAW = "@@raw@@"
-_TIMES = (
-    *("0000-01-01T00:00:00Z", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "10000-01-01T00:00:00Z"),
-    *("2016-12-31T23:59:60Z", "2026-02-30T00:00:00Z", "2026-11-21T24:00:00Z", "2026-11-21T10:00:00", "2026-11-21", "now"),
-    *("2026-11-21T10:00:00+99:99", "2026-11-21T10:00:00.1234567890123Z", "٢٠٢٦-11-21T10:00:00Z", "2026-11-21T10:00:00z", "-1"),
-    *(0, 1e308, -1e308, 1764000000, True),
-)
-_NUMBERS = (
-    "NaN",
-    "Infinity",
-    "-Infinity",
-    "1e999",
-    "1e308",
-    "-1e308",
-    "9" * 400,
-    "-0",
-    "01",
-    "0x10",
-    "1_000",
-    ".5",
-    "1.",
-    "1e-400",
-)
-_STRINGS = (
-    *('"\\ud800"', '"\\udc00\\ud800"', '"\\u0000"', '"\\u0000' + SECRET + '"', '"\x00"', '"\\x41"', '"\\u202e\\u2066"', "'a'"),
-    *(
-        '"' + "a" * 5_000 + '"',
-        '"' + "\\ud83d\\ude00" * 300 + '"',
-        '"é' * 2,
-        "[" * 3_000 + "]" * 3_000,
-        '{"a":' * 300 + "1" + "}" * 300,
-    ),
-)
-_ODD: tuple[Any, ...] = (
-    *(None, True, False, 0, -1, 1.0, 1.5, 2**31, 2**63 - 1, 2**63, 2**64, "", " ", "x", "\t", SECRET, [], {}, [[]], [None]),
-    *({"": ""}, {"text": SECRET}, ["a"] * 70, "../passwd", "acme|post", "${jndi:x}", "a" * 300, "é" * 300, "\uff1c", "\ufeff"),
-)
-_KEYS: tuple[bytes | None, ...] = (
-    *(None, b"", b"|", b"acme", b"acme|", b"|post", b"ACME|post", b"acme|post ", b"acme|post\x00", b"\xff\xfe", b"acme||post"),
-    *(b"other|post", b"acme|" + b"p" * 10_000, b'"acme|post"', "acme|pöst".encode("latin-1")),
-)
-_HEADERS: dict[str, tuple[bytes, ...]] = {
-    "content-type": (
-        b"",
-        b"\xff",
-        b"application/cloudevents+avro",
-        b"application/cloudevents-batch+json",
-        b"text/html",
-        b"application/json",
-    ),
-    "Content-Type": (b"application/cloudevents+json; charset=utf-16", b"APPLICATION/CLOUDEVENTS+JSON"),
-    "ce_specversion": (b"1.0", b"2.0", b"", b"\xff"),
-    "ce_type": (CONTENT_EVENT.encode(), b"x", b"", b"\xc0\xaf"),
-    "ce_time": (b"0000", b"\x00", b"9999-12-31T23:59:59-23:59"),
-    "traceparent": (b"", b"00-" + b"0" * 32, b"\xff" * 55, b"00-" + b"1" * 32 + b"-" + b"2" * 16 + b"-01", b"x" * 5_000),
-    "tracestate": (b"a=" + b"b" * 5_000, SECRET.encode(), b"\x00"),
-    "baggage": (SECRET.encode(),),
-    "omniguard-error": (SECRET.encode(), b"\xff"),
-    "omniguard-replay-of": (b"t/0/1", b"../../x", SECRET.encode(), b"\xff"),
-    "omniguard-origin-offset": (b"-1",),
-    "": (b"", b"x"),
-    "x" * 2_000: (b"y",),
-    "é\u202e": (b"\x00",),
-}
 
 
 @dataclass(slots=True)
@@ -141,7 +77,7 @@ def _text(event: Any) -> str:
 
 
 def _odd(chance: random.Random) -> Any:
-    return deepcopy(chance.choice(_ODD))  # another way may change it again
+    return deepcopy(chance.choice(ODD))  # another way may change it again
 
 
 def _raw(token: str) -> str:
@@ -171,12 +107,12 @@ def replaced(made: Hostile, chance: random.Random) -> None:
 
 def replaced_by_an_odd_number(made: Hostile, chance: random.Random) -> None:
     holder, step = _place(made, chance)
-    holder[step], made.named = _raw(chance.choice(_NUMBERS)), None
+    holder[step], made.named = _raw(chance.choice(NUMBERS)), None
 
 
 def replaced_by_an_odd_text(made: Hostile, chance: random.Random) -> None:
     holder, step = _place(made, chance)
-    holder[step], made.named = _raw(chance.choice(_STRINGS)), None
+    holder[step], made.named = _raw(chance.choice(STRINGS)), None
 
 
 def removed(made: Hostile, chance: random.Random) -> None:
@@ -205,7 +141,7 @@ def unknown_fields(made: Hostile, chance: random.Random) -> None:
 def odd_times(made: Hostile, chance: random.Random) -> None:
     holder: Any = chance.choice((made.event, made.event.get("data")))
     if isinstance(holder, dict):
-        holder["time" if holder is made.event else "deadline"] = chance.choice(_TIMES)
+        holder["time" if holder is made.event else "deadline"] = chance.choice(TIMES)
 
 
 def odd_versions(made: Hostile, chance: random.Random) -> None:
@@ -313,12 +249,12 @@ def something_else(made: Hostile, chance: random.Random) -> None:
 
 
 def other_key(made: Hostile, chance: random.Random) -> None:
-    made.key = chance.choice(_KEYS)
+    made.key = chance.choice(KEYS)
 
 
 def odd_headers(made: Hostile, chance: random.Random) -> None:
-    for name in chance.sample(sorted(_HEADERS), chance.choice((1, 3, 6))):
-        made.headers[name] = chance.choice(_HEADERS[name])
+    for name in chance.sample(sorted(HEADERS), chance.choice((1, 3, 6))):
+        made.headers[name] = chance.choice(HEADERS[name])
     if chance.random() < 0.1:
         made.headers |= {f"h{n}": b"v" * 20 for n in range(300)}
     if any(name.lower().startswith(("content-type", "ce_")) for name in made.headers):

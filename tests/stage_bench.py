@@ -122,7 +122,7 @@ class Bench:
         media = memory_media_store(self.objects)
         self.examine = Examine(
             self.model,
-            Ingest(media, concurrency=4),
+            Ingest(media, self.clock, concurrency=4),
             Chunk(InlineDecoder()),
             self.judge,
             self.store,

@@ -117,7 +117,7 @@ async def service(
         chunk = Chunk(decoder)
         examine = Examine(
             model,
-            Ingest(PartStore(fetchers(_s3_credentials(settings))), concurrency=settings.worker.fetch_concurrency),
+            Ingest(PartStore(fetchers(_s3_credentials(settings))), clock, concurrency=settings.worker.fetch_concurrency),
             chunk,
             Judge(asked, kept, clock, concurrency=settings.worker.judge_concurrency),
             kept,

@@ -103,7 +103,7 @@ class WorkerSettings(Group):
         description="Parts of the decoders' sandbox without which the worker does not start, by commas: limits, privileges, "
         "namespaces, landlock, seccomp; see security.md.",
     )
-    fetch_concurrency: Count = Field(default=16, description="Parts fetched at once.")
+    fetch_concurrency: Count = Field(default=32, description="Parts fetched at once; half as many of one tenant.")
     judge_concurrency: Count = Field(default=16, description="Requests to the guard at once.")
     health_host: str = Field(default="127.0.0.1", description="Address of /healthz, /readyz and /metrics.")
     health_port: Port = Field(default=8080, description="Port of /healthz, /readyz and /metrics; 0 takes a free one.")

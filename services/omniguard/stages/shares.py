@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter, OrderedDict, deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from omniguard.ports import Clock
 
@@ -13,15 +15,15 @@ RECENT_SECONDS = 5.0
 
 
 class Shares:
-    """At most `slots` are held at once. A tenant that is alone may hold all of them.
+    """At most `slots` are held at once. A tenant that is alone may hold all of them, unless they are held for long.
 
     Half is kept free of any one tenant because what a slot is for (a request to the guard) queues once more behind it: who comes
     meanwhile would wait behind all that the busy tenant has put there.
     """
 
-    def __init__(self, slots: int, clock: Clock) -> None:
-        """All are free."""
-        self._slots, self._clock = slots, clock
+    def __init__(self, slots: int, clock: Clock, *, long: bool = False) -> None:
+        """All are free. `long`: a slot may be held for so long that who comes cannot wait until one is given back."""
+        self._slots, self._clock, self._long = slots, clock, long
         self._held: Counter[str] = Counter()
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         self._seen: OrderedDict[str, float] = OrderedDict()
@@ -49,6 +51,15 @@ class Shares:
         self._note(tenant)
         self._grant()
 
+    @asynccontextmanager
+    async def held(self, tenant: str) -> AsyncIterator[None]:
+        """A slot for the block."""
+        await self.acquire(tenant)
+        try:
+            yield
+        finally:
+            self.release(tenant)
+
     def _grant(self) -> None:
         while self._held.total() < self._slots and (tenant := self._next()) is not None:
             self._held[tenant] += 1
@@ -66,7 +77,7 @@ class Shares:
         return min(below, key=lambda tenant: (self._held[tenant], self._turns.get(tenant, -1)), default=None)
 
     def _share(self, tenant: str) -> int:
-        alone = self._seen.keys() <= {tenant} and self._held.keys() <= {tenant}
+        alone = not self._long and self._seen.keys() <= {tenant} and self._held.keys() <= {tenant}
         return self._slots if alone else max(1, self._slots // 2)
 
     def _note(self, tenant: str) -> None:

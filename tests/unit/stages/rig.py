@@ -79,7 +79,7 @@ class Rig:
         self.decide = Decide(clock)
         self.model = LoadedModel(self.guard, clock)
         judge = Judge(self.guard, self.store, clock, concurrency=4)
-        ingest = Ingest(memory_media_store(options.objects), concurrency=4)
+        ingest = Ingest(memory_media_store(options.objects), clock, concurrency=4)
         examine = Examine(self.model, ingest, Chunk(decoder), judge, self.store, clock, ChunkPlan())
         self.critic = Critic(self.guard, concurrency=1, queue=options.critique_queue, timeout=options.critique_timeout)
         explain = Explain(examine, self.critic, self.publish, clock)

@@ -18,6 +18,8 @@ from omniguard.stages.waits import Limit, Waits
 
 HURRY_SHARE = 0.25
 """Of the time to drain: what answers take that are cut short."""
+CANCEL_SECONDS = 2.0
+"""What an event that is cancelled may take to give itself back."""
 
 Cancels = Callable[[Record], bool]
 """Whether a deletion ends this earlier event of its key."""
@@ -181,10 +183,11 @@ class Window:
         if self._running:
             await asyncio.wait(set(self._running), timeout=timeout * HURRY_SHARE)
         unfinished = dict(self._running)
-        for task in unfinished:
-            task.cancel()
-        if unfinished:
-            await asyncio.wait(unfinished)
+        left = set(unfinished)
+        while left:  # one that still waits for the broker behind its cancelling is cancelled again
+            for task in left:
+                task.cancel()
+            _, left = await asyncio.wait(left, timeout=CANCEL_SECONDS)
         self._ledgers.clear()
         return list(unfinished.values())
 

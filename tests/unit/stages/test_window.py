@@ -190,3 +190,22 @@ async def test_one_film_does_not_close_the_window_to_everybody_else() -> None:
     assert not blocked.done(), "two of them do"
     film.leave()
     assert await asyncio.wait_for(blocked, 1)
+
+
+async def test_a_drain_ends_though_an_event_goes_on_behind_its_cancelling(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("omniguard.stages.window.CANCEL_SECONDS", 0.05)
+    cancelled = 0
+
+    async def stubborn(rec: Record, slot: Slot) -> None:
+        nonlocal cancelled
+        while cancelled < 2:  # as one does that publishes while no broker is there
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled += 1
+        raise asyncio.CancelledError
+
+    win = window(stubborn)
+    await win.submit(record(0))
+    assert len(await asyncio.wait_for(win.drain(0.01), 10)) == 1
+    assert win.take_committable() == {}

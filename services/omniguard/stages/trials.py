@@ -60,15 +60,15 @@ class Trials:
         if suspicion.recall:
             suspicion.recall = False
             suspicion.deaths = max(suspicion.deaths, await self._store.attempts(suspicion.key))
-        while True:
+        while suspicion.verdict is None:
             alone = suspicion.suspected
             try:
                 async with self._alone() if alone else self._room.together():
-                    if suspicion.verdict is not None:
-                        raise suspicion.verdict
-                    return await ask()
+                    if suspicion.verdict is None:  # another segment of the same upload may have settled it meanwhile
+                        return await ask()
             except ModelDied as died:
                 await self._count(suspicion, died, alone=alone)
+        raise suspicion.verdict
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:

@@ -118,3 +118,29 @@ async def test_who_is_cancelled_on_trial_keeps_nobody_waiting() -> None:
     assert not process.under_way, "nothing beside a trial"
     trial.cancel()
     assert await asyncio.wait_for(asyncio.gather(*waiting), 10) == ["a", "b"]
+
+
+async def test_a_killer_hears_its_verdict_without_waiting_for_the_trials_of_others() -> None:
+    class Slow(MemoryAssessmentStore):
+        async def attempt(self, record: str) -> int:
+            await asyncio.wait_for(held.wait(), 10)
+            return await super().attempt(record)
+
+    held = asyncio.Event()
+    process, store = Process({"killer"}), Slow()
+    for name in ("killer", "killer", "other"):
+        await MemoryAssessmentStore.attempt(store, f"deaths/{name}")
+    worker = Worker(process, store)
+
+    async def hang() -> None:
+        held.set()
+        await asyncio.Event().wait()
+
+    verdict = asyncio.create_task(worker.carry("killer", recall=True))
+    while not process.under_way:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    other = asyncio.create_task(worker.trials.ask(Suspicion("deaths/other", recall=True), hang))
+    assert await asyncio.wait_for(verdict, 10) is Reason.CRASH_SUSPECT
+    assert not other.done()
+    other.cancel()
+    await asyncio.wait({other})

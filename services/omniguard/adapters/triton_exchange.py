@@ -39,6 +39,7 @@ __all__ = ["AnyEvent", "Gone", "ProcessDead", "Shut", "Unavailable", "Unreachabl
 AnyEvent = LabelEvent | CategoriesEvent | CritiqueEvent | ErrorEvent | Capabilities | StatusEvent
 _MAX_EVENTS = 4096
 _END_SECONDS = 1.0
+_CLOSED = "the channel was closed"  # by us, as the address went away
 # Asks Triton to end a stream with a proper gRPC status instead of a text inside a response.
 _PROPER_STATUS = ("triton_grpc_error", "true")
 _AWAY = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.CANCELLED})
@@ -120,7 +121,10 @@ async def ask(infer: Any, message: Any, *, timeout: float, traceparent: str | No
 
     """
     metadata = (_PROPER_STATUS,) if traceparent is None else (_PROPER_STATUS, ("traceparent", traceparent))
-    call = infer(metadata=metadata, timeout=timeout)
+    try:
+        call = infer(metadata=metadata, timeout=timeout)
+    except grpc.aio.UsageError:
+        raise Unavailable(_CLOSED) from None
     try:
         await call.write(message)
         await call.done_writing()
@@ -131,7 +135,7 @@ async def ask(infer: Any, message: Any, *, timeout: float, traceparent: str | No
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
-        raise Unavailable("the channel was closed") from None  # by us, as the address went away
+        raise Unavailable(_CLOSED) from None
     except asyncio.InvalidStateError:
         # Writing to a call that has already ended: its status says why.
         _raise_code(await call.code(), await call.details())

@@ -17,7 +17,7 @@ __all__ = ["Gates"]
 
 RULES = BreakerRules(failures=3, first_pause=0.1, longest_pause=2.0, probe_seconds=5.0)
 _FORGOTTEN_AFTER = 60.0
-"""Seconds after which a server that nobody asks any more, since its address is gone, is no longer probed."""
+"""Seconds after which a server that nobody asks any more, since its address is gone, is no longer probed or counted."""
 
 Probe = Callable[[Server], Awaitable[object]]
 """Asks a server a question that costs nothing and risks no upload; raises Unavailable where it is away."""
@@ -46,6 +46,7 @@ class Gates:
         self._gates: dict[str, _Gate] = {}
         self._opened = asyncio.Event()
         """Set and replaced whenever a server answers again."""
+        self._closed = False
 
     def open(self, servers: Iterable[Server]) -> list[Server]:
         """Those that may be asked now, in their order."""
@@ -79,12 +80,14 @@ class Gates:
         gate = self._gate(server)
         gate.why = why
         gate.breaker.failed(self._clock.monotonic())
-        if gate.breaker.state is not BreakerState.CLOSED and (gate.probing is None or gate.probing.done()):
+        away = gate.breaker.state is not BreakerState.CLOSED
+        if away and not self._closed and (gate.probing is None or gate.probing.done()):
             gate.probing = asyncio.create_task(self._until_there(gate))
         self._tell()
 
     async def close(self) -> None:
-        """Probe no more."""
+        """Probe no more, also where requests that end with the client find nobody."""
+        self._closed = True
         tasks = [gate.probing for gate in self._gates.values() if gate.probing is not None]
         for task in tasks:
             task.cancel()
@@ -95,10 +98,20 @@ class Gates:
         if gate is None or gate.server.channel is not server.channel:
             if gate is not None and gate.probing is not None:
                 gate.probing.cancel()
+            self._forget_closed()
             gate = self._gates[server.address] = _Gate(server)
             self._tell()
         gate.asked_at = self._clock.monotonic()
         return gate
+
+    def _forget_closed(self) -> None:
+        """Addresses come and go, and a gate that is not closed is forgotten by its probing."""
+        since = self._clock.monotonic() - _FORGOTTEN_AFTER
+        self._gates = {
+            address: gate
+            for address, gate in self._gates.items()
+            if gate.breaker.state is not BreakerState.CLOSED or gate.asked_at >= since
+        }
 
     async def _until_there(self, gate: _Gate) -> None:
         while self._gates.get(gate.server.address) is gate:

@@ -109,3 +109,18 @@ async def test_an_address_that_is_gone_is_probed_no_more(gates: Gates, servers: 
     before = servers.probes
     await asyncio.sleep(0.3)
     assert servers.probes == before
+
+
+async def test_addresses_that_come_and_go_leave_nothing_behind(gates: Gates, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triton_gates, "_FORGOTTEN_AFTER", -1.0)
+    for number in range(10):
+        gates.open([Server(f"10.0.1.{number}:8001", object(), None)])
+    assert list(gates._gates) == ["10.0.1.9:8001"]
+
+
+async def test_nothing_is_probed_once_they_are_closed(gates: Gates, servers: Servers) -> None:
+    await gates.close()
+    lose(gates, ONE)
+    assert gates.open([ONE]) == []
+    await asyncio.sleep(0.3)
+    assert servers.probes == 0

@@ -151,6 +151,15 @@ async def test_a_deletion_leaves_a_mark_alone_and_only_for_a_time(remote: Counti
     assert 0 < await client.ttl(deleted_key(content)) <= 8 * 86_400
 
 
+async def test_a_mark_that_is_no_number_is_an_error_of_redis_and_none_of_the_event(
+    remote: CountingStore, client: Redis, key: str
+) -> None:
+    content = f"acme|{key}"
+    await client.set(deleted_key(content), b"soon")
+    await remote.put(key, BARE, content=content, version=3)
+    assert remote.errors["connection"] == 1
+
+
 async def test_keys_written_while_a_content_is_forgotten_stay_known(remote: CountingStore, client: Redis, key: str) -> None:
     content = f"acme|{key}"
     await remote.put(key, BARE, content=content)

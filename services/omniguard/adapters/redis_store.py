@@ -223,7 +223,7 @@ class RedisAssessmentStore:
                 *_, mark = await pipe.execute()
             if isinstance(redis, RedisCluster):  # each of its servers runs its share in its own time
                 mark = await redis.get(deleted_key(content))
-            if version is None or mark is None or version > int(mark):
+            if version is None or not _covers(mark, version):
                 return True
             await redis.unlink(key)
             await redis.srem(index_key(content), key)
@@ -259,7 +259,11 @@ class RedisAssessmentStore:
 
 
 async def _is_deleted(redis: Redis, content: str, version: int) -> bool:
-    mark = await redis.get(deleted_key(content))
+    return _covers(await redis.get(deleted_key(content)), version)
+
+
+def _covers(mark: object, version: int) -> bool:
+    """Whether the mark of a deletion, None where there is none, says that this version is deleted."""
     if mark is None:
         return False
     if not isinstance(mark, bytes) or not mark.isdigit():

@@ -217,11 +217,16 @@ async def test_closing_leaves_no_process(film: Path) -> None:
     await segments.aclose()
 
 
-@pytest.mark.parametrize(("command", "words"), [("/bin/false", "does not start"), ("/nonexistent", "could not be started")])
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [("/bin/false", "does not start"), ("/nonexistent", "could not be started"), ("/bin/echo", "does not work")],
+)
 async def test_a_broken_installation_is_told_at_the_start(command: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", command)
+    decoder = ProcessDecoder()
     with pytest.raises(Misconfigured, match=words):
-        await ProcessDecoder().start()
+        await decoder.start()
+    assert not decoder.pids
 
 
 @pytest.mark.parametrize(("command", "words"), [("/bin/false", "does not start"), ("/nonexistent", "could not be started")])

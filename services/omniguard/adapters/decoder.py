@@ -24,8 +24,6 @@ from omniguard.observability import METRICS
 LOOK_AHEAD = 8
 """Segments decoded before anybody asked for them."""
 _SHORT_SECONDS = 30.0
-
-
 START_SECONDS = 30.0
 """What the first child may take to import and answer."""
 
@@ -92,6 +90,7 @@ class ProcessDecoder:
                 pass
         except BadContent as error:
             if error.reason is not Reason.UNSUPPORTED:
+                await self._drop(child)
                 raise Misconfigured(f"the decoder process does not work: {error}") from error
         except (DiedIdle, TimeoutError) as error:
             await self._drop(child)

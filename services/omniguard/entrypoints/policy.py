@@ -89,7 +89,8 @@ def _mistakes(path: Path, variables: dict[str, str]) -> list[str]:
 def _not_at_hand(path: Path, variables: dict[str, str]) -> tuple[str, ...]:
     """S3 credentials that a right file names and the environment lacks."""
     named = load_tenants(path, variables).credentials if path.name.startswith("tenants") else ()
-    return tuple(name for name in named if name not in load_settings().s3) if named else ()
+    held = load_settings().s3 if named else {}
+    return tuple(name for name in named if name not in held)
 
 
 def _pair(root: str) -> tuple[str, str]:

@@ -8,7 +8,9 @@ from typing import Any
 
 import obstore
 import pytest
+from aiohttp import web
 
+from omniguard.adapters.breakers import STORE_RULES
 from omniguard.adapters.fetch_s3 import S3Credentials, S3Fetcher
 from omniguard.adapters.media_store import PartStore
 from omniguard.domain.content import FetchedPart, Modality, Part
@@ -16,7 +18,7 @@ from omniguard.domain.deadline import NEVER
 from omniguard.domain.fetching import FetchRules, S3Source
 from omniguard.domain.reason import Reason
 from omniguard.errors import BadContent, Retryable
-from origins import KEYS, S3Server, free_ports
+from origins import KEYS, S3Server, free_ports, web_server
 
 GIF = b"GIF89a" + bytes(100)
 NAMES = {"reader": KEYS, "stranger": S3Credentials("nobody", "nothing"), "forger": S3Credentials("key", "other")}
@@ -149,6 +151,28 @@ async def test_a_store_that_is_away_may_come_back(tmp_path: Path) -> None:
     away = S3Source("pictures", "", f"http://127.0.0.1:{port}", None, "reader")
     message = await refused("s3://pictures/acme/a.gif", tmp_path, Reason.FETCH_FAILED, away)
     assert "a.gif" not in message
+
+
+@pytest.mark.parametrize("status", [400, 405, 409, 412, 416])
+async def test_keys_that_a_store_refuses_close_it_to_nobody(status: int, tmp_path: Path) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        if "odd" in request.path:
+            return web.Response(status=status, text="<Error><Code>InvalidRequest</Code></Error>")
+        return web.Response(body=GIF, headers={"Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT", "ETag": '"1"'})
+
+    async with web_server(answer) as store:
+        reader = PartStore({"s3": S3Fetcher(NAMES.__getitem__)})
+        rules = FetchRules(s3=(S3Source("pictures", "", store.url("").rstrip("/"), None, None),))
+        for _ in range(STORE_RULES.failures + 1):
+            with pytest.raises(Retryable):
+                await reader.fetch(Part("p", Modality.IMAGE, uri="s3://pictures/odd.gif"), rules, tmp_path, NEVER)
+        fine = await reader.fetch(Part("p", Modality.IMAGE, uri="s3://pictures/fine.gif"), rules, tmp_path, NEVER)
+    assert fine.size == len(GIF)
+
+
+async def test_a_key_that_no_store_takes_is_not_asked_for(tmp_path: Path) -> None:
+    nowhere = S3Source("pictures", "", "http://127.0.0.1:1", None, None)
+    assert "longer" in await refused(f"s3://pictures/{'ü' * 513}", tmp_path, Reason.FORBIDDEN, nowhere)
 
 
 async def test_rotated_credentials_take_effect_at_the_next_fetch(server: S3Server, tmp_path: Path) -> None:

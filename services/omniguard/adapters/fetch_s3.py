@@ -18,7 +18,7 @@ from omniguard.adapters.lru import Lru
 from omniguard.adapters.sink import GRACE_SECONDS, MIN_BYTES_PER_SECOND, Sink
 from omniguard.domain.fetching import FetchRules, S3Source
 from omniguard.domain.reason import Reason
-from omniguard.errors import BadContent
+from omniguard.errors import BadContent, Retryable
 
 CHUNK = 256 * 1024
 HEAD_SECONDS = 30.0
@@ -26,6 +26,8 @@ HEAD_SECONDS = 30.0
 CHUNK_SECONDS = GRACE_SECONDS + CHUNK / MIN_BYTES_PER_SECOND
 """For one chunk: the sink sees a sender of single bytes only once a chunk is full."""
 _ENCODED = re.compile(r"%(2f|5c|2e|00|25|c0|c1)", re.IGNORECASE)  # slash, backslash, dot, NUL, percent sign, overlong UTF-8
+_REFUSED = re.compile(r"status code: 4\d\d")
+_MAX_KEY_BYTES = 1024
 _ODD = re.compile(r"[\x00-\x1f\x7f\\?#]")
 
 
@@ -75,7 +77,9 @@ class S3Fetcher:
         except (InvalidPathError, ValueError) as error:
             raise BadContent(Reason.FORBIDDEN, "the s3 uri's key is not valid; expected s3://bucket/folder/name") from error
         except (BaseError, OSError) as error:
-            raise Away(Reason.FETCH_FAILED, f"bucket {source.bucket} cannot be read: {type(error).__name__}") from error
+            # An answer about the request itself can be called forth by a key, so it says nothing of the store.
+            kind = Retryable if _REFUSED.search(str(error)) else Away
+            raise kind(Reason.FETCH_FAILED, f"bucket {source.bucket} cannot be read: {type(error).__name__}") from error
 
     def _store(self, source: S3Source) -> S3Store:
         keys = self._credentials(source.credentials) if source.credentials else None
@@ -132,6 +136,8 @@ def _find(uri: str, rules: FetchRules) -> tuple[S3Source, str]:
             Reason.FORBIDDEN,
             "the s3 uri's key has an empty, dotted or encoded name, a query or a control character; expected none",
         )
+    if len(key.encode()) > _MAX_KEY_BYTES:
+        raise BadContent(Reason.FORBIDDEN, f"the s3 uri's key is longer than {_MAX_KEY_BYTES} bytes, the most that a store takes")
     for source in rules.s3:
         folder = source.prefix.strip("/")
         if source.bucket == bucket and (not folder or key.startswith(f"{folder}/")):

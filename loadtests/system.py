@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import subprocess
 import sys
 import tempfile
@@ -146,9 +147,11 @@ def _worker(settings: Mapping[str, str], under: Under, label_ms: float | None) -
         )
     try:
         assert child.stdout is not None
-        line = child.stdout.readline()
+        told, _, _ = select.select([child.stdout], [], [], START_SECONDS)
+        line = child.stdout.readline() if told else b""
         if not line:
-            raise HarnessError(f"the worker ended before it consumed:\n{log.read_text(errors='replace')[-2000:]}")
+            found = "ended before it consumed" if told else f"did not consume within {START_SECONDS:g} s"
+            raise HarnessError(f"the worker {found}:\n{log.read_text(errors='replace')[-2000:]}")
         yield Worker(psutil.Process(child.pid), int(line))
     finally:
         child.terminate()

@@ -254,11 +254,11 @@ async def running(app: GuardApp) -> AsyncIterator[asyncio.Task[None]]:
 
 
 async def _start(app: GuardApp) -> None:
-    """Start Faust. Cut off midway it would leave its consumer's thread behind, which keeps the process and its partitions."""
+    """Start Faust. Cut off or failed midway it would leave its consumer's thread behind, with the process and its partitions."""
     starting = asyncio.create_task(app.start())
     try:
         await asyncio.shield(starting)
-    except asyncio.CancelledError:
+    except BaseException:
         await asyncio.wait({starting}, timeout=START_SECONDS)
         await _stop(app)
         starting.cancel()

@@ -8,15 +8,15 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 
+from faults.worker import eventually
 from omniguard.adapters.memory_guard import MemoryGuard
 from omniguard.adapters.triton_guard import TritonGuard
 from omniguard.devstack import Stack, StackUrls
 from omniguard.domain.taxonomy import TEST, TEST_PHRASE, UNCATEGORIZED
 from omniguard.errors import BadContent, Reason, Retryable
 from omniguard.guard.wire import GuardRequest, Mode, WireCategory, WirePart
-from omniguard.observability import Metrics, extract_context, span
+from omniguard.observability import Metrics
 from omniguard.ports import GuardModel
 
 HERE = Path(__file__).parent
@@ -225,11 +225,11 @@ async def test_the_model_is_told_what_is_left(client: TritonGuard) -> None:
 @pytest.mark.triton
 async def test_cancelling_the_call_cancels_the_request_inside_triton(client: TritonGuard, notes: Path) -> None:
     call = asyncio.create_task(client.label(asking("play:waits:one"), ()))
-    await appears(notes / "started-one")
+    await eventually((notes / "started-one").exists, 60, "the request under way")
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
-    await appears(notes / "cancelled-one")
+    await eventually((notes / "cancelled-one").exists, 60, "the end of the request")
 
 
 @pytest.mark.triton
@@ -273,11 +273,11 @@ async def test_a_call_in_flight_outlives_a_kill(scripted: Callable[[], Stack], c
     stack = scripted()
     request = asking("play:waits:killed", deadline_ms=1_000_000)
     in_flight = asyncio.create_task(client.label(request, ()))
-    await appears(notes / "started-killed")
+    await eventually((notes / "started-killed").exists, 60, "the request under way")
     (notes / "started-killed").unlink()
     await asyncio.to_thread(stack.kill, "triton")
     await asyncio.to_thread(stack.start, "triton")
-    await appears(notes / "started-killed")  # asked again, of the new server
+    await eventually((notes / "started-killed").exists, 60, "the request under way")  # asked again, of the new server
     in_flight.cancel()
     with pytest.raises(asyncio.CancelledError):
         await in_flight
@@ -293,76 +293,6 @@ async def test_a_dead_model_process_counts_as_away(scripted: Callable[[], Stack]
     with pytest.raises(Retryable) as caught:
         await client.label(asking("hello", deadline_ms=4_000), ())
     assert caught.value.reason is Reason.GUARD_UNAVAILABLE
-    await asyncio.to_thread(restart, scripted())
+    await asyncio.to_thread(scripted().stop, "triton", grace=1.0)
+    await asyncio.to_thread(scripted().start, "triton")
     assert (await client.label(asking("hello"), ())).event.label == "safe"
-
-
-@pytest.mark.triton
-@pytest.mark.slow
-async def test_tritons_own_spans_join_the_events_trace(tmp_path: Path, notes: Path) -> None:
-    bodies: asyncio.Queue[bytes] = asyncio.Queue()
-
-    async def receive(request: web.Request) -> web.Response:
-        await bodies.put(await request.read())
-        return web.json_response({})
-
-    app = web.Application()
-    app.router.add_post("/v1/traces", receive)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    collector = f"http://127.0.0.1:{runner.addresses[0][1]}/v1/traces"
-    traces = (
-        "mode=opentelemetry",
-        "rate=1",
-        "level=TIMESTAMPS",
-        f"opentelemetry,url={collector}",
-        "opentelemetry,bsp_schedule_delay=100",
-    )
-    stack = Stack(
-        tmp_path / "stack",
-        parts=("triton",),
-        model_repository=HERE / "scripted_guard",
-        triton_env={"OMNIGUARD_SCRIPT_NOTES": str(notes)},
-        triton_args=[f"--trace-config={setting}" for setting in traces],
-        owner=os.getpid(),
-    )
-    urls = await asyncio.to_thread(stack.up)
-    client = TritonGuard([urls.triton], metrics=Metrics())
-    trace = "0af7651916cd43dd8448eb211c80319c"
-    with span("omniguard.event", parent=extract_context({"traceparent": f"00-{trace}-b7ad6b7169203331-01".encode()})):
-        await client.label(asking("hello"), ())
-    async with asyncio.timeout(60):
-        body = await bodies.get()
-        while trace.encode() not in body:
-            body = await bodies.get()
-    assert b"omniguard" in body
-    await client.close()
-    await asyncio.to_thread(stack.down, grace=1.0)
-    await runner.cleanup()
-
-
-async def test_the_twin_plays_delays_and_failures() -> None:
-    twin = MemoryGuard({"hateword": ("hate", 0.75)}, script=[Retryable(Reason.GUARD_UNAVAILABLE, "as scripted"), None])
-    with pytest.raises(Retryable):
-        await twin.label(asking("x"), ())
-    found = await twin.label(asking("a HATEWORD here"), ())
-    assert [(c.name, c.confidence) for c in found.categories] == [("hate", 0.75)]
-    assert found.event.evidence[0].start == 2
-    twin.delay = float("inf")
-    with pytest.raises(Retryable) as caught:
-        await twin.label(asking("x", deadline_ms=50), ())
-    assert caught.value.reason is Reason.DEADLINE
-    assert [call.request.parts[0].text for call in twin.calls] == ["x", "a HATEWORD here", "x"]
-
-
-async def appears(path: Path, seconds: float = 60.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not path.exists():  # noqa: ASYNC110, ASYNC240  another process makes the file
-            await asyncio.sleep(0.02)
-
-
-def restart(stack: Stack) -> None:
-    stack.stop("triton", grace=1.0)
-    stack.start("triton")

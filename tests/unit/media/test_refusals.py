@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hostile_media.sounds import wav
 from media_files.films import grey, write
 from media_files.reading import LIMITS, collected
 from omniguard.errors import BadContent, Reason
@@ -70,3 +71,9 @@ def test_too_many_frames_in_a_window(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mkv", seconds=8, fps=100, size=(16, 16), picture=lambda t, w, h: grey(w, h, 9), audio=None)
     _, refusal = collected(path, DecodeLimits(max_frames_per_window=300))
     assert (refusal.reason, "at most 300" in str(refusal)) == (Reason.TOO_LARGE, True)
+
+
+def test_more_channels_than_can_be_read_are_refused(tmp_path: Path) -> None:
+    (path := tmp_path / "a.wav").write_bytes(wav(channels=65, samples=16_000))
+    segments, refusal = collected(path)
+    assert (segments, refusal.reason) == ([], Reason.UNSUPPORTED)

@@ -16,10 +16,9 @@ from PIL import Image
 from hostile_media.sounds import wav
 from media_files.films import grey, second_of, tone, write
 from media_files.pictures import corners, quarters
-from media_files.reading import LIMITS, collected, cut, level, pcm, seconds_seen
+from media_files.reading import LIMITS, cut, level, pcm, seconds_seen
 from omniguard.domain.content import Modality, Segment
 from omniguard.domain.plan import ChunkPlan
-from omniguard.errors import Reason
 from omniguard.media.decode import probe
 
 
@@ -240,12 +239,6 @@ def test_sixty_channels_are_mixed(tmp_path: Path) -> None:
     path.write_bytes(wav(channels=60, samples=16_000)[:44] + loud.tobytes())
     (segment,) = cut(path)
     assert pcm(segment).mean() == pytest.approx(8_000, abs=200)  # every second one is silent
-
-
-def test_more_channels_than_can_be_read_are_refused(tmp_path: Path) -> None:
-    (path := tmp_path / "a.wav").write_bytes(wav(channels=65, samples=16_000))
-    segments, refusal = collected(path)
-    assert (segments, refusal.reason) == ([], Reason.UNSUPPORTED)
 
 
 def test_channels_that_come_and_go_keep_their_time(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ audit: $(READY)  ## known vulnerabilities of every locked package; ADVISORIES=FO
 bench: $(READY)  ## what the pipeline itself costs, with a guard that costs nothing
 	$(PY) -m loadtests.bench $(ARGS)
 
-load: $(READY)  ## a load test: SCENARIO=steady, burst, poison, slow, flood, video or soak; ARGS="--bootstrap HOST:PORT" for what runs there
+load: $(READY)  ## a load test: SCENARIO=steady, burst, poison, slow, flood, video or soak; ARGS="--bootstrap HOST:PORT --tenants NAME" for what runs
 	$(PY) -m loadtests run $(or $(SCENARIO),steady) $(ARGS)
 
 clean:  ## remove .venv, caches and build outputs; what was downloaded once stays in the user's cache folder

@@ -2,7 +2,8 @@
 
     python -m loadtests run SCENARIO                      starts Kafka, Valkey and a worker, with a stand-in for the guard
     python -m loadtests run SCENARIO --triton             the same with Triton and its engine `lite`
-    python -m loadtests run SCENARIO --bootstrap HOST:PORT     against what runs there, as `make demo KEEP=1` leaves it
+    python -m loadtests run SCENARIO --bootstrap HOST:PORT --tenants acme
+                                                          against what runs there, as `make demo KEEP=1` leaves it
     python -m loadtests table out/load/*.json             the table of docs/benchmarks.md
 
 Exit status: 0 all thresholds kept, 1 one was missed, 2 the harness itself failed (no broker, no topics, no worker).
@@ -45,11 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return KEPT
     console = Console()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it reports every retry on topics made a moment ago
-    scenario = SCENARIOS[args.scenario].with_(args.rate, args.seconds)
+    scenario = SCENARIOS[args.scenario].with_(args.rate, args.seconds, tuple(args.tenants or ()))
     limits = _limits(scenario.limits, args)
     try:
-        if args.bootstrap and any(phase.slow != 1.0 for phase in scenario.phases):
-            raise HarnessError(f"{scenario.name} slows the stand-in down, and nobody else's guard: run it without --bootstrap")
+        if args.bootstrap and scenario.own:
+            raise HarnessError(f"{scenario.name} {scenario.own}: run it without --bootstrap")
         with console.status("starting"), _under(args, scenario) as under:
             run = _measure(under, scenario, args, console)
     except (KafkaError, HarnessError, DevStackError, OSError) as error:
@@ -85,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     where = run.add_argument_group("what is under test")
     where.add_argument("--bootstrap", help="broker of an installation that runs already; nothing is started")
     where.add_argument("--topic-prefix", default="", help="prefix of its topics")
+    where.add_argument("--tenants", nargs="+", metavar="TENANT", help="tenants that it knows, whose uploads are the measure")
     where.add_argument("--triton", action="store_true", help="Triton with the engine lite in the place of the stand-in")
     where.add_argument("--workers", type=int, default=1, help="worker processes to start")
     where.add_argument("--kafka", help="broker to start workers on, in the place of one of our own")

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from loadtests.reporter import cut
 from loadtests.running import Run
@@ -46,6 +48,7 @@ def _over_time(axes: Axes, run: Run) -> None:
         p95 = [cut(seconds[k], 0.95) if k in seconds else float("nan") for k in spans]  # no line where nothing was sent
         axes.plot([(k + 0.5) * step for k in spans], p95, color=colour, label=f"{group}, p95 of {step:g} s")
     axes.set(xlabel="seconds since the start, when due", ylabel="ms from due to verdict", yscale="log")
+    _plain(axes.yaxis)
     axes.grid(alpha=0.3, which="both")
     _legend(axes)
 
@@ -60,6 +63,7 @@ def _distribution(axes: Axes, run: Run) -> None:
             axes.plot(times, shares, color=COLOURS[i % len(COLOURS)], label=f"{group}, {phase} ({len(times)})")
     axes.axhline(99, color="grey", linewidth=0.8, linestyle="--")
     axes.set(xlabel="ms from due to verdict", ylabel="% answered", xscale="log", ylim=(0, 101))
+    _plain(axes.xaxis)
     axes.grid(alpha=0.3, which="both")
     _legend(axes)
 
@@ -68,6 +72,7 @@ def _held(axes: Axes, run: Run) -> None:
     _shade(axes, run)
     if not run.samples:
         axes.text(0.5, 0.5, "the workers are somebody else's: nothing is known of them", ha="center", transform=axes.transAxes)
+        axes.set_axis_off()
         return
     at = [s.at - run.start for s in run.samples]
     axes.plot(at, [s.rss_bytes / 2**20 for s in run.samples], color=COLOURS[0], label="resident memory, MiB")
@@ -82,6 +87,13 @@ def _held(axes: Axes, run: Run) -> None:
     labels = [str(line.get_label()) for line in lines]
     axes.legend(lines, labels, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=8, frameon=False)
     axes.grid(alpha=0.3)
+
+
+def _plain(axis: Axis) -> None:
+    """Numbers as people write them, at 1, 2, 3 and 5 of each power of ten."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda ms, _: f"{ms:,g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _legend(axes: Axes) -> None:

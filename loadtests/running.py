@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -17,8 +17,9 @@ from loadtests.payloads import Payloads
 from loadtests.producer import MAX_REQUEST, produce
 from loadtests.reporter import Report, Sample, Seen, Sent, report
 from loadtests.scenarios import Due, Scenario, schedule, starts
-from loadtests.system import Under
+from loadtests.system import HarnessError, Under
 from omniguard.domain.lane import Lane
+from omniguard.domain.reason import Reason
 
 SAMPLES = 200
 """At most so many looks at the workers, however long the run."""
@@ -45,6 +46,7 @@ async def measure(under: Under, scenario: Scenario, run: str, *, patience: float
 
     Raises:
         KafkaError: the broker is not there, or took an upload not.
+        HarnessError: the installation does not know the tenants.
 
     """
     payloads = Payloads(run, under.folder)
@@ -52,7 +54,10 @@ async def measure(under: Under, scenario: Scenario, run: str, *, patience: float
         payloads.make("video", "films", 0, 0.0)  # the film is made before the clock runs
     async with _producer(under.bootstrap) as producer, Observer(under.bootstrap, under.topics) as observer:
         topic = under.topics.content(Lane.LIVE)
-        await _warm_up(producer, topic, observer, payloads, patience)
+        await _warm_up(producer, topic, observer, payloads, scenario.others, patience)
+        if strangers := {a.key.partition("|")[0] for a in observer.seen.answers if a.reason == Reason.UNKNOWN_TENANT.value}:
+            unknown = ", ".join(sorted(strangers))
+            raise HarnessError(f"found tenants that nobody there knows ({unknown}), expected known ones: name them by --tenants")
         observer.seen.answers.clear()
         sent, samples = list[Sent](), list[Sample]()
         start = time.perf_counter() + LEAD_SECONDS
@@ -111,9 +116,11 @@ async def _producer(bootstrap: str) -> AsyncIterator[AIOKafkaProducer]:
         yield producer
 
 
-async def _warm_up(producer: AIOKafkaProducer, topic: str, observer: Observer, payloads: Payloads, patience: float) -> None:
+async def _warm_up(
+    producer: AIOKafkaProducer, topic: str, observer: Observer, payloads: Payloads, tenants: Sequence[str], patience: float
+) -> None:
     sent: list[Sent] = []
-    dues = (Due(i / WARM_RATE, i, "warm", "warm", "warm", "text") for i in range(WARM))
+    dues = (Due(i / WARM_RATE, i, tenants[i % len(tenants)], "warm", "warm", "text") for i in range(WARM))
     producing = asyncio.create_task(produce(producer, topic, dues, payloads, time.perf_counter(), sent.append))
     await observer.watch(lambda: producing.done() and len(observer.seen.answers) >= WARM, patience)
     await producing

@@ -15,7 +15,10 @@ FLOOD_QUOTA = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """Uploads of one group at a fixed rate a second, over its tenants in turn. `kind` names what `payloads.make` makes."""
+    """Uploads of one group at a fixed rate a second, over its tenants in turn. `kind` names what `payloads.make` makes.
+
+    A stream that names no tenants has those of the scenario's `others`.
+    """
 
     group: str
     tenants: tuple[str, ...]
@@ -35,7 +38,10 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One load test. `rate` is that of the steady stream, `settings` are OMNIGUARD_ variables without the prefix."""
+    """One load test. `rate` and `others` are those of the steady stream, `settings` OMNIGUARD_ variables without the prefix.
+
+    `own` says why it runs on workers of its own alone; empty where it may be sent to any installation.
+    """
 
     name: str
     about: str
@@ -44,11 +50,13 @@ class Scenario:
     rate: float = 20.0
     seconds: float = 60.0
     label_ms: float = 5.0
+    others: tuple[str, ...] = OTHERS
+    own: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
 
-    def with_(self, rate: float | None, seconds: float | None) -> Scenario:
-        """Other numbers, where they are given."""
-        return replace(self, rate=rate or self.rate, seconds=seconds or self.seconds)
+    def with_(self, rate: float | None, seconds: float | None, others: tuple[str, ...] = ()) -> Scenario:
+        """Other numbers and tenants, where they are given."""
+        return replace(self, rate=rate or self.rate, seconds=seconds or self.seconds, others=others or self.others)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -68,8 +76,9 @@ def schedule(scenario: Scenario) -> Iterator[Due]:
     start = 0.0
     for phase in scenario.phases:
         length = phase.share * scenario.seconds
-        streams = (Stream("others", OTHERS, scenario.rate), *phase.extra)
-        yield from heapq.merge(*(_arrivals(stream, phase.name, start, length) for stream in streams))
+        streams = (Stream("others", (), scenario.rate), *phase.extra)
+        arrivals = (_arrivals(stream, stream.tenants or scenario.others, phase.name, start, length) for stream in streams)
+        yield from heapq.merge(*arrivals)
         start += length
 
 
@@ -82,9 +91,9 @@ def starts(scenario: Scenario) -> list[tuple[float, Phase]]:
     return found
 
 
-def _arrivals(stream: Stream, phase: str, start: float, length: float) -> Iterator[Due]:
+def _arrivals(stream: Stream, tenants: tuple[str, ...], phase: str, start: float, length: float) -> Iterator[Due]:
     for i in range(round(stream.rate * length)):
-        tenant = stream.tenants[i % len(stream.tenants)]
+        tenant = tenants[i % len(tenants)]
         yield Due(start + i / stream.rate, i, tenant, stream.group, phase, stream.kind)
 
 
@@ -115,7 +124,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         Scenario(
             "burst",
             "ten times the rate for a fifth of the time",
-            _once(Stream("others", OTHERS, 90.0)),
+            _once(Stream("others", (), 90.0)),
             Limits(indeterminate=0.0, recovery_s=15.0),
             rate=10.0,
         ),
@@ -126,6 +135,7 @@ SCENARIOS: Mapping[str, Scenario] = {
             Limits(ratio=1.5),
             rate=10.0,
             # A storm is what the limit of dead letters is for: it would stop the worker, and there would be no load to measure.
+            own="would stop the workers by their limit of dead letters",
             settings={"worker__dead_letter_run": "0", "worker__dead_letter_ratio": "1"},
         ),
         Scenario(
@@ -133,6 +143,7 @@ SCENARIOS: Mapping[str, Scenario] = {
             "a model that takes eight times as long for a fifth of the time",
             _once(slow=8.0),
             Limits(indeterminate=0.0, recovery_s=15.0),
+            own="slows the stand-in down, and nobody else's guard",
         ),
         Scenario(
             "flood",
@@ -141,7 +152,14 @@ SCENARIOS: Mapping[str, Scenario] = {
             Limits(ratio=1.5, indeterminate=0.0),
             rate=10.0,
         ),
-        Scenario("video", "a tenant uploads two-hour videos", _twice(_VIDEO), Limits(ratio=1.5, indeterminate=0.0), rate=10.0),
+        Scenario(
+            "video",
+            "a tenant uploads two-hour videos",
+            _twice(_VIDEO),
+            Limits(ratio=1.5, indeterminate=0.0),
+            rate=10.0,
+            own="sends films that lie on this machine",
+        ),
         Scenario(
             "soak",
             "a fixed rate for long; memory and descriptors must not grow",

@@ -52,6 +52,9 @@ def test_without_a_broker_nothing_is_measured(tmp_path: Path, capsys: pytest.Cap
     assert not (tmp_path / "steady.json").exists()
 
 
-def test_nobody_elses_guard_is_slowed_down(kafka_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["run", "slow", "--bootstrap", kafka_url, "--out", str(tmp_path)]) == FAILED
+@pytest.mark.parametrize("scenario", ["slow", "poison", "video"])
+def test_what_needs_workers_of_its_own_is_sent_to_nobody_elses(
+    scenario: str, kafka_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", scenario, "--bootstrap", kafka_url, "--out", str(tmp_path)]) == FAILED
     assert "without --bootstrap" in capsys.readouterr().out

@@ -31,6 +31,13 @@ def test_arrivals_of_a_stream_are_evenly_spaced() -> None:
     assert times == [i / 4 for i in range(8)]
 
 
+def test_tenants_that_are_named_take_turns_in_all_that_is_measured() -> None:
+    dues = list(schedule(SCENARIOS["burst"].with_(4.0, 10.0, ("acme", "trial"))))
+    assert {due.tenant for due in dues} == {"acme", "trial"}
+    assert {due.group for due in dues} == {"others"}
+    assert {due.tenant for due in schedule(SCENARIOS["flood"].with_(4.0, 10.0, ("acme",)))} == {"acme", "flood"}
+
+
 @pytest.mark.parametrize("number", range(len(POISON)))
 def test_each_poison_is_as_bad_as_it_says(number: int, tmp_path: Path) -> None:
     payload = Payloads("run", tmp_path).make("poison", "mallory", number, 1.0)

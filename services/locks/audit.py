@@ -2,7 +2,8 @@
 
     python -m locks.audit FOLDER [--lock NAME …] [--oldest DAYS]
 
-FOLDER is a checkout of PyPA's advisory database, or OSV's own dump of PyPI, unpacked. The exit status is 1 where a package is
+FOLDER is a checkout of PyPA's advisory database (github.com/pypa/advisory-database), or OSV's own dump of PyPI, unpacked
+(osv-vulnerabilities.storage.googleapis.com/PyPI/all.zip). The exit status is 1 where a package is
 affected, 2 where the advisories are too old to tell: what was found since, they do not know.
 """
 
@@ -116,6 +117,9 @@ def main() -> int:
     given = parser.parse_args()
     locks = given.lock or list(LOCKS)
     found, count, newest = audit(given.folder, locks)
+    if not count:
+        print(f"{given.folder}: found no advisory on any locked package, expected OSV advisories: see docs/security.md")
+        return 2
     for each in found:
         mended = f"mended in {each.fixed}" if each.fixed else "no version mends it"
         print(f"{each.lock}: {each.package} {each.version} is affected by {each.advisory}; {mended}")

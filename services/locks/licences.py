@@ -196,6 +196,7 @@ def main() -> int:
             print("docs/licenses.md differs from the locks: run `make licences`", file=sys.stderr)
             return 1
         PAGE.write_text(page())
+        print(f"written: {PAGE.relative_to(ROOT)}")
     except NotAgreed as error:
         print(error, file=sys.stderr)
         return 1

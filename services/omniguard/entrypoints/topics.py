@@ -65,7 +65,7 @@ def apply(
     if as_json:
         print_json({"mended": mended, "left": left})
     else:
-        _show(mended, False, "nothing to do", "mended")
+        _show(mended, False, "nothing to do", "mended", "found before", "now")
         if left:
             _show(left, False, "", "left for you")
     if left:
@@ -106,15 +106,16 @@ async def _apply(settings: KafkaSettings, replication: int | None) -> tuple[list
         return await admin.apply(Topics(settings.topic_prefix).all, replication=replication)
 
 
-def _show(differences: list[Difference], as_json: bool, none: str, title: str) -> None:
+def _show(differences: list[Difference], as_json: bool, none: str, title: str, *done: str) -> None:
+    """As a table; with `done`, the headings of what was and what is now, nothing is left to do."""
     if as_json:
         print_json(differences)
     elif not differences:
         Console().print(none)
     else:
-        shown = table("topic", "setting", "found", "expected", "what to do", title=title)
+        shown = table("topic", "setting", *(done or ("found", "expected", "what to do")), title=title)
         for d in differences:
-            shown.add_row(d.topic, d.setting, d.found, d.expected, d.do)
+            shown.add_row(d.topic, d.setting, d.found, d.expected, *([] if done else [d.do]))
         Console().print(shown)
 
 

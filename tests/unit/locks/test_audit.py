@@ -59,7 +59,7 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     ("entry", "code", "words"),
     [
         ({}, 1, "aiohttp {version} is affected by PYSEC-1; no version mends it"),
-        ({"withdrawn": NOW}, 2, "0 advisories"),
+        ({"withdrawn": NOW}, 2, "found no advisory on any locked package"),
         ({"affected": []}, 0, "0 apply"),
         ({"affected": [], "modified": "2024-07-11T00:00:00Z"}, 2, "nothing is known of what was found since"),
     ],

@@ -80,10 +80,6 @@ class FirstStage:
         self._salt, self._patience = salt, patience or Patience()
         self._audits = Audits()
         self._rests_until = float("-inf")
-        for outcome in ("passed", *GoesOn):  # from nothing on: what begins with its first count hides it from increase()
-            METRICS.count("omniguard_cascade_uploads_total", 0, outcome=outcome)
-        for result in ("harmful", "harmless", "nothing"):
-            METRICS.count("omniguard_cascade_audits_total", 0, result=result)
 
     async def screen(
         self,

@@ -12,7 +12,6 @@ import structlog
 from omniguard.adapters.faust_worker import Consuming, GuardApp, build_app, running
 from omniguard.adapters.kafka_client import client_options
 from omniguard.adapters.kafka_publisher import KafkaPublisher
-from omniguard.adapters.media_folder import free_bytes
 from omniguard.adapters.start_offsets import ensure_start
 from omniguard.bootstrap import Service, kafka_publisher, service
 from omniguard.domain.lane import Lane
@@ -134,5 +133,4 @@ class _Worker:
         self._gauges.ready(self._readiness())
         if self._service is not None:
             self._gauges.tell(self._service)
-            METRICS.set("omniguard_media_folder_free_bytes", free_bytes(self._settings.worker.media_folder))
         return METRICS.render()

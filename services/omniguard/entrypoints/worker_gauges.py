@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from omniguard.adapters.media_folder import free_bytes
 from omniguard.adapters.redis_store import RedisAssessmentStore
 from omniguard.bootstrap import Service
 from omniguard.observability import METRICS, Metrics
@@ -17,7 +18,7 @@ class WorkerGauges:
     def __init__(self, worker: WorkerSettings, metrics: Metrics = METRICS) -> None:
         """Tell the lane's limit, which does not change."""
         self._lane, self._metrics = worker.lane.value, metrics
-        self._critiques = worker.critique_window
+        self._critiques, self._media_folder = worker.critique_window, worker.media_folder
         self._waited: dict[str, float] = {}
         metrics.set("omniguard_lane_limit_seconds", worker.event_time_limit or worker.late_max_age, lane=self._lane)
 
@@ -27,7 +28,7 @@ class WorkerGauges:
             self._metrics.set("omniguard_worker_ready", int(holds), lane=self._lane, check=check)
 
     def tell(self, service: Service) -> None:
-        """Windows, waits and lag."""
+        """Windows, waits, lag, and room for media."""
         window, metrics = service.window, self._metrics
         metrics.set("omniguard_window_events", window.waiting_for_verdict)
         metrics.set("omniguard_window_bytes", window.bytes_held)
@@ -40,6 +41,7 @@ class WorkerGauges:
             more = seconds - self._waited.get(limit, 0.0)
             metrics.count("omniguard_window_full_seconds_total", max(0.0, more), lane=self._lane, limit=limit)
             self._waited[limit] = seconds
+        metrics.set("omniguard_media_folder_free_bytes", free_bytes(self._media_folder))
         if isinstance(service.store, RedisAssessmentStore):
             metrics.state("omniguard_redis_state", "state", "available" if service.store.available else "away")
         oldest = service.intake.oldest

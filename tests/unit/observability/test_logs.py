@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import ast
 import io
 import json
 import logging
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
 
+import omniguard
 from omniguard.errors import BadContent, Reason
-from omniguard.observability import configure_logging, extract_context, span
+from omniguard.observability import FIELDS, configure_logging, extract_context, span
 
 SECRET = "what the user wrote"
 Lines = Callable[[], list[dict[str, Any]]]
@@ -53,6 +56,21 @@ def test_other_fields_are_dropped_by_name(lines: Lines) -> None:
     assert line["stage"] == "chunk"
     assert SECRET not in json.dumps(line)
     assert "acme" not in json.dumps(line)
+
+
+def test_no_line_of_ours_has_a_field_that_is_dropped() -> None:
+    """The guard has a log of its own, inside Triton."""
+    package = Path(omniguard.__file__).parent
+    used = {
+        keyword.arg
+        for path in package.rglob("*.py")
+        if not path.is_relative_to(package / "guard")
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and ast.unparse(call.func.value) in ("log", "_log")
+        for keyword in call.keywords
+    }
+    assert {"stage", "state"} < used
+    assert used - {"exc_info"} <= FIELDS
 
 
 def test_a_foreign_exception_is_told_by_type_and_place(lines: Lines) -> None:

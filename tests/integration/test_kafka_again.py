@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.client import AIOKafkaClient
 from aiokafka.structs import BrokerMetadata
 
@@ -17,10 +18,10 @@ pytestmark = pytest.mark.stack
 
 @pytest.fixture
 def as_it_was() -> Iterator[None]:
-    before = AIOKafkaClient._metadata_update
-    AIOKafkaClient._metadata_update = kafka_again._ask_known
+    before = AIOKafkaClient._metadata_update, AIOKafkaClient.get_random_node
+    AIOKafkaClient._metadata_update, AIOKafkaClient.get_random_node = kafka_again._ask_known, kafka_again._any_known
     yield
-    AIOKafkaClient._metadata_update = before
+    AIOKafkaClient._metadata_update, AIOKafkaClient.get_random_node = before
 
 
 async def test_brokers_that_have_gone_are_replaced_by_those_that_the_bootstrap_servers_name(
@@ -49,3 +50,16 @@ async def test_where_no_bootstrap_server_answers_either_nothing_is_new(kafka_url
         assert not await client.force_metadata_update()
     finally:
         await client.close()
+
+
+async def test_an_answer_without_a_broker_is_asked_about_again(kafka_url: str, as_it_was: None) -> None:
+    """As a broker gives it that is parted from its controller: the group's coordinator is looked for once there are brokers."""
+    consumer = AIOKafkaConsumer(group_id="again", bootstrap_servers=kafka_url, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        consumer.assign([TopicPartition("again", 0)])
+        consumer._client.cluster._brokers = {}
+        ask_bootstrap_servers_again()
+        assert await consumer.committed(TopicPartition("again", 0)) is None
+    finally:
+        await consumer.stop()

@@ -1,7 +1,8 @@
 """Bootstrap servers are asked again where no broker that a client knows answers.
 
 aiokafka asks only the brokers of the last answer it had. One that is given while a cluster elects a controller may name a single
-broker, and all may be replaced while a worker is parted from them: then it would wait for ever for addresses that nobody has.
+broker, and all may be replaced while a worker is parted from them: then it would wait for ever for addresses that nobody has. One
+may even name no broker at all: then it would end by an AssertionError, and the worker with it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import create_conn
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, NodeNotReadyError
 from aiokafka.protocol.metadata import MetadataRequest
 
 __all__ = ["ask_bootstrap_servers_again"]
@@ -26,16 +27,26 @@ _OPTIONS = (
     "sasl_plain_password",
 )
 _ask_known = AIOKafkaClient._metadata_update  # noqa: SLF001
+_any_known = AIOKafkaClient.get_random_node
 
 
 def ask_bootstrap_servers_again() -> None:
     """Let every client of this process do so, those of Faust included."""
     AIOKafkaClient._metadata_update = _ask  # noqa: SLF001
+    AIOKafkaClient.get_random_node = _any
 
 
 async def _ask(client: Any, cluster: Any, topics: Iterable[str]) -> bool:
     """In the place of aiokafka's own: True if the cluster's metadata are new."""
     return bool(await _ask_known(client, cluster, topics)) or await _ask_bootstrap(client, cluster, topics)
+
+
+def _any(client: Any) -> int:
+    """In the place of aiokafka's own, which returns None where no broker is known; callers ask again after this error."""
+    node: int | None = _any_known(client)
+    if node is None:
+        raise NodeNotReadyError("no broker was named so far")
+    return node
 
 
 async def _ask_bootstrap(client: Any, cluster: Any, topics: Iterable[str]) -> bool:

@@ -23,6 +23,7 @@ from aiokafka.errors import (
 from aiokafka.protocol.commit import OffsetCommitRequest
 from aiokafka.protocol.group import HeartbeatRequest
 
+from omniguard.adapters.kafka_again import ask_bootstrap_servers_again
 from omniguard.errors import Misconfigured
 
 _log = structlog.get_logger(__name__)
@@ -47,6 +48,7 @@ async def ensure_start(options: Mapping[str, Any], topic: str, group: str, start
         Misconfigured: the topic does not exist; the group has no offsets and `start` is None or unreadable; a right is missing.
 
     """
+    ask_bootstrap_servers_again()
     try:
         while True:
             try:

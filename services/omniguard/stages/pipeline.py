@@ -95,7 +95,7 @@ class Pipeline:
             await self.publish.dead_letter(record, DeadLetter("parse", type(error).__name__, str(error), slot.attempts))
             return "dead_letter"
         except Rejected as error:
-            problem = Problem(error.reason, str(error), error.part)
+            problem = Problem(error.reason, str(error), error.part, stage="parse")
             return await self._refuse(record, slot, error.identity, error.request, error.cause, problem)
         except Exception as error:  # the border: a record that trips a bug of ours must not stop its lane
             log.exception("a record could not be read in a way it must not", stage="parse")
@@ -111,21 +111,22 @@ class Pipeline:
 
     async def _take(self, record: Record, slot: Slot, upload: Upload, tenant: Tenant | None) -> str:
         if tenant is None:
-            problem = Problem(Reason.UNKNOWN_TENANT, "the tenant is not listed; add it, or a default, to tenants.yaml")
+            said = "the tenant is not listed; add it, or a default, to tenants.yaml"
+            problem = Problem(Reason.UNKNOWN_TENANT, said, stage="parse")
             return await self._refuse(record, slot, upload.identity, upload.request, upload.cause, problem)
         if slot.attempts > MAX_ATTEMPTS:
             problem = Problem(
                 Reason.CRASH_SUSPECT,
                 f"workers died {slot.attempts - 1} times while this event was under way, so it was not touched again; "
                 "replay it from the dead letters once the cause is mended",
+                stage="parse",
             )
             outcome = await self._refuse(record, slot, upload.identity, upload.request, upload.cause, problem)
             await self._keep_promise(upload, tenant, problem)
             return outcome
         if record.size + sum(len(name.encode()) + len(value) for name, value in record.headers.items()) > MAX_PASSED_ON:
-            problem = Problem(
-                Reason.TOO_LARGE, f"the record is too large to be passed on; expected at most {MAX_PASSED_ON} bytes"
-            )
+            said = f"the record is too large to be passed on; expected at most {MAX_PASSED_ON} bytes"
+            problem = Problem(Reason.TOO_LARGE, said, stage="parse")
             return await self._refuse(record, slot, upload.identity, upload.request, upload.cause, problem)
         if self.lane is Lane.LIVE and not self.quotas.admit(tenant):
             await self.publish.defer(record, Lane.BACKFILL)
@@ -168,7 +169,7 @@ class Pipeline:
         """An indeterminate verdict for the platform, and a dead letter for the operator."""
         tenant = self.tenants().find(identity.tenant)
         await self.publish.verdict(self.decide.unexamined(identity, request, cause, tenant, problem))
-        await self.publish.dead_letter(record, DeadLetter("parse", problem.reason.value, problem.message, slot.attempts))
+        await self.publish.dead_letter(record, DeadLetter(problem.stage, problem.reason.value, problem.message, slot.attempts))
         return Status.INDETERMINATE.value
 
     async def _retract(self, record: Record, slot: Slot, deletion: Deletion, tenant: Tenant | None) -> str:

@@ -20,6 +20,7 @@ from omniguard.domain.record import Record
 from omniguard.domain.revision import FINAL, INDETERMINATE, RETRACTED, RETRACTION_REQUEST, STRIDE
 from omniguard.domain.verdict import verdict_id
 from omniguard.errors import Misconfigured, Reason, Retryable
+from omniguard.stages.moderate import Moderate
 from stage_bench import ACME, POLICY, Bench, by_uri, silence, text
 
 AWAY = Retryable(Reason.GUARD_UNAVAILABLE, "away")
@@ -216,6 +217,15 @@ async def test_a_bug_outside_every_border_leaves_the_start_counted(bench: Bench)
     with pytest.raises(RuntimeError):
         await bench.carry(record)
     assert await starts_counted(bench, record) == 1
+
+
+async def test_a_bug_behind_the_parsing_is_not_told_as_one_of_the_parser(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> NoReturn:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(Moderate, "moderate", broken)
+    assert (await bench.upload(text("good morning"))).reason == "internal_error"
+    assert [(letter.stage, letter.error) for letter in bench.letters] == [("judge", "internal_error")]
 
 
 async def test_what_no_engine_vouches_for_makes_no_dead_letter(tmp_path: Path) -> None:

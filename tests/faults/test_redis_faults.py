@@ -83,6 +83,18 @@ async def test_every_method_is_a_miss_and_the_outage_costs_one_wait(
     assert set(store.errors) == {kind, "skipped"}
 
 
+async def test_who_only_asks_hears_that_redis_is_back(valkey: ValkeyServer, store: CountingStore) -> None:
+    await store.get("before")
+    freeze(valkey)
+    await store.get("k")
+    assert not store.available
+    thaw(valkey)
+    async with asyncio.timeout(BOUND):
+        while not store.available:  # noqa: ASYNC110  Redis has no event
+            await asyncio.sleep(0.05)
+    assert set(store.errors) == {"timeout"}
+
+
 CALLS: list[Callable[[CountingStore], Awaitable[object]]] = [
     lambda store: store.get("k"),
     lambda store: store.put("k", FOUND, content="acme|1"),

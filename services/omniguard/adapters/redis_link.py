@@ -149,7 +149,9 @@ class RedisLink:
 
     @property
     def available(self) -> bool:
-        """False while the circuit is open."""
+        """False while the circuit is open. Whoever asks has it looked at too: an idle worker sends no command that would."""
+        if self._probe_from is not None:
+            self._look()
         return self._probe_from is None
 
     async def close(self) -> None:

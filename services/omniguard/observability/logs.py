@@ -58,7 +58,8 @@ def safe_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     if isinstance(found, BaseException):
         event["error_type"] = type(found).__name__
         frames = traceback.extract_tb(found.__traceback__)[-8:]
-        event["where"] = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames]
+        if frames:
+            event["where"] = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames]
         if isinstance(found, OmniGuardError):
             event["error"] = str(found)
     return event
@@ -76,12 +77,14 @@ _SHARED: Final[tuple[Processor, ...]] = (
 
 
 def configure_logging(*, level: str = "INFO", json: bool = True, stream: TextIO | None = None) -> None:
-    """Send our logs, and warnings of the libraries, to `stream` (stderr) as JSON lines or for a console.
+    """Send our logs, and warnings of the libraries, to `stream` (stderr) as JSON lines or for a console, in colour on a terminal.
 
     Libraries are held at WARNING whatever `level` says: at DEBUG the Kafka client logs keys and values.
     """
-    renderer: Processor = structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer()
-    handler = logging.StreamHandler(stream or sys.stderr)
+    stream = stream or sys.stderr
+    renderer: Processor
+    renderer = structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=stream.isatty())
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=_SHARED, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]

@@ -93,6 +93,21 @@ def test_an_error_of_ours_is_told_in_full(lines: Lines) -> None:
     assert line["error"] == "found half a file, expected a whole one"
 
 
+def test_an_error_that_was_never_raised_comes_from_nowhere(lines: Lines) -> None:
+    structlog.get_logger("omniguard").error("waiting", exc_info=BadContent(Reason.DAMAGED, "found half a file"))
+    (line,) = lines()
+    assert line["error_type"] == "BadContent"
+    assert "where" not in line
+
+
+def test_a_console_that_is_no_terminal_gets_no_colours(lines: Lines) -> None:
+    stream = io.StringIO()
+    configure_logging(json=False, stream=stream)
+    structlog.get_logger("omniguard").error("broke", stage="judge")
+    assert "broke" in stream.getvalue()
+    assert "\x1b" not in stream.getvalue()
+
+
 def test_libraries_speak_from_warning_on(lines: Lines) -> None:
     configure_logging(level="DEBUG", stream=io.StringIO())
     assert not logging.getLogger("aiokafka.producer").isEnabledFor(logging.INFO)

@@ -36,10 +36,6 @@ class Breakers:
         self._metrics = metrics
         self._breakers: OrderedDict[str, Breaker] = OrderedDict()
 
-    def __len__(self) -> int:
-        """Hosts held."""
-        return len(self._breakers)
-
     @contextmanager
     def asking(self, host: str) -> Iterator[None]:
         """Ask the host within the block.

@@ -4,6 +4,9 @@ import pytest
 
 from omniguard.adapters.breakers import Away, Breakers
 from omniguard.adapters.clock import ManualClock
+from omniguard.adapters.fetch_http import HttpFetcher
+from omniguard.adapters.fetch_s3 import S3Fetcher
+from omniguard.adapters.media_store import fetchers
 from omniguard.domain.breaker import BreakerRules
 from omniguard.errors import BadContent, Reason, Retryable
 from omniguard.observability import Metrics
@@ -107,6 +110,14 @@ def test_a_flood_of_names_is_bounded_and_does_not_open_what_is_left_alone(host: 
     host.fail("store", 3)
     for number in range(50):
         host.fail(f"nowhere{number}", 1)
-    assert len(host.breakers) == 4
+    assert len(host.breakers._breakers) == 4
     with pytest.raises(Retryable, match="left alone"):
         host.ask("store")
+
+
+def test_all_schemes_have_the_same_breakers_so_that_they_are_bounded_and_counted_together() -> None:
+    found = fetchers(lambda name: pytest.fail(f"nobody asks for {name}"))
+    http, s3 = found["https"], found["s3"]
+    assert isinstance(http, HttpFetcher)
+    assert isinstance(s3, S3Fetcher)
+    assert http._breakers is s3._breakers

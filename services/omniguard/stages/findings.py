@@ -27,7 +27,7 @@ class Findings:
         self.stale = False
         """The model changed under way: what is here belongs to two of them."""
         self.suspicion: Suspicion | None = None
-        """Deaths of the guard's process with the upload under way; of the judge's."""
+        """What the judge knows of deaths of the guard's process with the upload under way."""
 
     def probed(self, part: str, info: MediaInfo) -> None:
         """Note how long a part is, and what of it will not be looked at."""

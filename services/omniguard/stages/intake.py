@@ -44,7 +44,12 @@ class Intake:
         if self._limit is not None:
             await self._limit.open()
         attempts = await self._store.attempt(record.id)
-        alone = ALONE_FROM <= attempts <= MAX_ATTEMPTS
+        if alone := ALONE_FROM <= attempts <= MAX_ATTEMPTS:
+            # A death while it waits for the others to end is theirs.
+            await self._store.give_back(record.id)
+            if not await self._window.room(epoch, alone=True):
+                return
+            attempts = await self._store.attempt(record.id)
         if not await self._window.submit(record, attempts=attempts, cancels=_cancels(record), alone=alone, epoch=epoch):
             await self._store.give_back(record.id)
 

@@ -75,7 +75,7 @@ class Moderate:
         """Return how it ended, once all that was promised is acknowledged."""
         with self._folder(upload) as folder:
             task = self._task(record, slot, upload, tenant, folder)
-            exam = await self._examine_until_settled(record, task)
+            exam = await self._examine_until_settled(record, slot, task)
             if exam is None:
                 return "cancelled"
             if exam.heavy:
@@ -127,7 +127,7 @@ class Moderate:
             progress=slot.progress,
         )
 
-    async def _examine_until_settled(self, record: Record, task: Task) -> Examination | None:
+    async def _examine_until_settled(self, record: Record, slot: Slot, task: Task) -> Examination | None:
         """Once, but on the late lane: there again and again while the reason is a passing one, until the event is too old.
 
         None where the content was deleted meanwhile.
@@ -147,7 +147,8 @@ class Moderate:
             if task.folder != self.media_folder:
                 await asyncio.to_thread(_remove, task.folder)
             task.weigh(0)
-            await asyncio.sleep(pause)
+            async with slot.resting():
+                await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
     async def _examine_once(self, task: Task) -> Examination:

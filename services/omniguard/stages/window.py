@@ -8,13 +8,17 @@ Knows nothing of Faust: the worker, the benchmark's bare consumer and the tests 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Protocol
 
 from omniguard.domain.ledger import Ledger
 from omniguard.domain.record import Partition, Record
+from omniguard.stages.slot import Slot
 from omniguard.stages.waits import Limit, Waits
+
+__all__ = ["Cancels", "Handler", "Slot", "Window"]
 
 HURRY_SHARE = 0.25
 """Of the time to drain: what answers take that are cut short."""
@@ -23,46 +27,6 @@ CANCEL_SECONDS = 2.0
 
 Cancels = Callable[[Record], bool]
 """Whether a deletion ends this earlier event of its key."""
-
-
-class Slot:
-    """An event's place in the window."""
-
-    def __init__(self, window: Window, record: Record, attempts: int) -> None:
-        """Made by `Window.submit` alone."""
-        self._window = window
-        self._weight = record.size
-        self.record = record
-        self.attempts = attempts
-        self.left = asyncio.Event()
-        self.hurry = asyncio.Event()
-        """The window is closing: what still runs behind the verdict should end itself now."""
-        self.began = False
-        """The handler has it: before, it only waited for its turn."""
-        self.owes = False
-        """A verdict is on its way that promises a record of its own: cut off now, nobody else would keep the promise."""
-        self.superseded = False
-        """A deletion of the same content came in behind: publish nothing more about it but why."""
-
-    def weigh(self, size: int) -> None:
-        """Count `size` bytes of media against the window until the event leaves it. Never waits: intake stops instead.
-
-        No event counts for more than half of the window: the media of a long film must not close it to everybody else.
-        """
-        if not self.left.is_set():
-            weight = min(self.record.size + size, max(self.record.size, self._window.heaviest))
-            self._window.resize(weight - self._weight)
-            self._weight = weight
-
-    def progress(self) -> None:
-        """Tell liveness that a long event still moves."""
-        self._window.progress()
-
-    def leave(self) -> None:
-        """The verdict is acknowledged: make room, and let the next event of this key run."""
-        if not self.left.is_set():
-            self.left.set()
-            self._window.resize(-self._weight)
 
 
 class Handler(Protocol):
@@ -80,7 +44,8 @@ class Window:
         self._handle = handle
         self._max_events, self._max_bytes, self._max_open = max_events, max_bytes, max_open
         self.progress = progress
-        self._bytes = 0
+        self._events = self._bytes = 0
+        self._suspect = False
         self.waits = Waits()
         self._changed = asyncio.Event()
         self._epoch = 0
@@ -92,8 +57,8 @@ class Window:
 
     @property
     def waiting_for_verdict(self) -> int:
-        """Events in the label window."""
-        return sum(not slot.left.is_set() for slot in self._running.values())
+        """Events in the label window; those that rest are not in it."""
+        return self._events
 
     @property
     def heaviest(self) -> int:
@@ -134,6 +99,25 @@ class Window:
         """Fails with the first error that a handler let out: a bug of ours. The process must end; nothing was acknowledged."""
         return self._crash
 
+    def count(self, events: int) -> None:
+        """Account for events that come into the label window or leave it."""
+        self._events += events
+        if events < 0:
+            self._changed.set()
+
+    @asynccontextmanager
+    async def rest(self, slot: Slot) -> AsyncIterator[None]:
+        """See `Slot.resting`. The block ends when there is room again, and no suspect of crashes runs alone."""
+        slot.rests = True
+        self.count(-1)
+        try:
+            yield
+            while self._suspect or self._events >= self._max_events:
+                await self._change()
+        finally:
+            slot.rests = False
+            self.count(+1)
+
     def resize(self, size: int) -> None:
         """Account for bytes held; wakes intake when they go."""
         self._bytes += size
@@ -155,18 +139,32 @@ class Window:
         Returns False if the partitions were revoked meanwhile: the record will be delivered again.
 
         """
-        epoch = self._epoch if epoch is None else epoch
-        while self._epoch == epoch and (limit := self._reached(alone)):
-            self._changed.clear()
-            with self.waits.counted(limit):
-                await self._changed.wait()
-        if self._epoch != epoch:
+        if not await self.room(self._epoch if epoch is None else epoch, alone=alone):
             return False
         task = self._start(record, attempts, cancels)
         if alone:
+            self._suspect, slot = True, self._running[task]
             with self.waits.counted("alone"):
-                await asyncio.wait({task})
+                while not (task.done() or slot.rests):  # who rests has survived a try
+                    await self._change()
+            self._end_alone()
         return True
+
+    async def room(self, epoch: int, *, alone: bool = False) -> bool:
+        """Wait for room, `alone` for that of a suspect, which goes before those that rested; False if `epoch` is over."""
+        while self._epoch == epoch and (limit := self._reached(alone)):
+            self._suspect = alone
+            with self.waits.counted(limit):
+                await self._change()
+        return self._epoch == epoch
+
+    def _end_alone(self) -> None:
+        self._suspect = False
+        self._changed.set()
+
+    async def _change(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
 
     async def drain(self, timeout: float) -> list[Slot]:
         """Give running events `timeout` seconds, cancel the rest, and forget all offsets. Returns the slots cancelled.
@@ -175,7 +173,7 @@ class Window:
         in `take_committable`. Events cancelled here are never released.
         """
         self._epoch += 1
-        self._changed.set()
+        self._end_alone()
         if self._running:
             await asyncio.wait(set(self._running), timeout=timeout * (1 - HURRY_SHARE))
         for slot in self._running.values():
@@ -209,12 +207,13 @@ class Window:
     def _reached(self, alone: bool) -> Limit | None:
         """What leaves no room for a record, None if there is room."""
         if alone:
-            return "alone" if self._running else None
+            return "alone" if any(not slot.rests for slot in self._running.values()) else None
         used = self.used
         return next((limit for limit in ("events", "bytes", "open") if used[limit] >= 1), None)
 
     def _start(self, record: Record, attempts: int, cancels: Cancels | None) -> asyncio.Task[None]:
         slot = Slot(self, record, attempts)
+        self.count(+1)
         self.resize(record.size)
         self._ledgers.setdefault(record.partition, Ledger()).start(record.offset)
         key = record.key or b""
@@ -231,8 +230,10 @@ class Window:
         return task
 
     async def _run(self, slot: Slot, before: list[Slot]) -> None:
-        for other in before:
-            await other.left.wait()
+        if any(not other.left.is_set() for other in before):
+            async with slot.resting():
+                for other in before:
+                    await other.left.wait()
         slot.began = True
         await self._handle(slot.record, slot)
 

@@ -70,6 +70,17 @@ async def test_from_its_third_start_on_an_event_runs_alone_until_it_is_given_up(
     assert len(running.slots) == 2
 
 
+async def test_a_death_while_a_suspect_waits_for_the_others_is_not_counted_against_it(running: Running) -> None:
+    await running.take(running.bench.event(text("a")), starts_before=0)
+    suspect = running.bench.event(text("b"), content_id="suspect")
+    taking = asyncio.create_task(running.take(suspect, starts_before=2))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    taking.cancel()  # as a kill does: nothing is given back
+    await asyncio.wait([taking])
+    assert await running.store.attempts(suspect.id) == 2
+
+
 async def test_a_record_that_was_never_started_is_not_counted(bench: Bench) -> None:
     running = Running(bench, events=1)
     await running.take(bench.event(text("a")))

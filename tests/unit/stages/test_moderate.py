@@ -22,6 +22,7 @@ from omniguard.domain.verdict import verdict_id
 from omniguard.errors import OmniGuardError, Reason, Retryable
 from omniguard.guard.wire import GuardRequest, Mode
 from omniguard.ports import Label
+from omniguard.stages.window import Window
 from stage_bench import ACME, WORDS, Bench, by_uri, silence, text, text_part
 
 FINAL_ID = verdict_id(Identity("acme", "c1", 1), 1, FINAL)
@@ -281,3 +282,23 @@ async def test_a_sample_of_all_is_explained_and_a_redelivery_decides_alike(bench
     assert 5 <= sum(ref is not None for ref in first) <= 35
     assert first == again
     assert len({c.verdict_id for c in bench.critiques}) == sum(ref is not None for ref in first)
+
+
+async def test_uploads_whose_examination_fails_for_a_day_do_not_close_the_late_lane_to_others(tmp_path: Path) -> None:
+    class Fails(MemoryGuard):
+        async def label(self, request: GuardRequest, media: Sequence[bytes], *, affinity: str = "") -> Label:
+            if any("fails" in (part.text or "") for part in request.parts):
+                raise Retryable(Reason.GUARD_FAILED, "as ever")
+            return await super().label(request, media, affinity=affinity)
+
+    bench = Bench(tmp_path, lane=Lane.LATE, maximum=None, guard=Fails(WORDS))
+    window = Window(bench.pipeline.carry, max_events=2, max_bytes=1 << 24, max_open=64, progress=lambda: None)
+    async with asyncio.timeout(10):
+        for number in range(5):
+            await window.submit(bench.event(text("fails"), content_id=f"f{number}"))
+        await window.submit(bench.event(text("fine"), content_id="fine"))
+        while not bench.verdicts:
+            assert not window.crashed.done()
+            await asyncio.sleep(0.01)
+    assert [(found.content_id, found.status) for found in bench.verdicts] == [("fine", "final")]
+    await window.drain(0.0)

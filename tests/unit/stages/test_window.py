@@ -1,6 +1,7 @@
 """The window releases offsets in order, bounds what is in flight, keeps keys in order, and forgets what a revoke takes away."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -33,7 +34,9 @@ class Handler:
         await self.gate(rec.offset).wait()
 
 
-def window(handle: Handler, *, events: int = 4, size: int = 1 << 20, opened: int = 100) -> Window:
+def window(
+    handle: Callable[[Record, Slot], Awaitable[None]], *, events: int = 4, size: int = 1 << 20, opened: int = 100
+) -> Window:
     return Window(handle, max_events=events, max_bytes=size, max_open=opened, progress=lambda: None)
 
 
@@ -209,3 +212,83 @@ async def test_a_drain_ends_though_an_event_goes_on_behind_its_cancelling(monkey
     await win.submit(record(0))
     assert len(await asyncio.wait_for(win.drain(0.01), 10)) == 1
     assert win.take_committable() == {}
+
+
+class Resting(Handler):
+    """Rests until it is woken, and then holds an event."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.awake = asyncio.Event()
+
+    async def __call__(self, rec: Record, slot: Slot) -> None:
+        async with slot.resting():
+            await self.awake.wait()
+        await super().__call__(rec, slot)
+
+
+async def test_events_that_rest_keep_nobody_out() -> None:
+    win = window(Resting(), events=1)
+    for offset in range(3):
+        assert await asyncio.wait_for(win.submit(record(offset)), 1)
+        await settle()
+    assert (win.waiting_for_verdict, win.open) == (0, 3)
+    await win.drain(0.0)
+
+
+async def test_events_that_wait_for_one_of_their_key_keep_nobody_out() -> None:
+    handle = Handler()
+    win = window(handle, events=2)
+    for offset in range(5):
+        await asyncio.wait_for(win.submit(record(offset, b"same")), 1)
+        await settle()
+    await asyncio.wait_for(win.submit(record(5, b"other")), 1)
+    await settle()
+    assert handle.started == [0, 5]
+    handle.gate(0).set()
+    await settle()
+    assert handle.started == [0, 5, 1]
+    await win.drain(0.0)
+
+
+async def test_who_has_rested_waits_for_room() -> None:
+    handle = Resting()
+    win = window(handle, events=1)
+    for offset in (0, 1):
+        await asyncio.wait_for(win.submit(record(offset)), 1)
+        await settle()
+    handle.awake.set()
+    await settle()
+    assert handle.started == [0]
+    handle.gate(0).set()
+    await settle()
+    assert handle.started == [0, 1]
+    await win.drain(0.0)
+
+
+async def test_one_that_rests_neither_keeps_a_suspect_waiting_nor_runs_beside_it() -> None:
+    rests, suspect = Resting(), Handler()
+
+    async def carry(rec: Record, slot: Slot) -> None:
+        await (suspect if rec.offset else rests)(rec, slot)
+
+    win = window(carry)
+    await win.submit(record(0))
+    await settle()
+    alone = asyncio.create_task(win.submit(record(1), alone=True))
+    await settle()
+    rests.awake.set()
+    await settle()
+    assert (suspect.started, rests.started) == ([1], [])
+    suspect.gate(1).set()
+    await asyncio.wait_for(alone, 1)
+    await settle()
+    assert rests.started == [0]
+    await win.drain(0.0)
+
+
+async def test_a_suspect_that_rests_is_alone_no_more() -> None:
+    win = window(Resting())
+    assert await asyncio.wait_for(win.submit(record(0), alone=True), 1)
+    assert await asyncio.wait_for(win.submit(record(1)), 1)
+    await win.drain(0.0)

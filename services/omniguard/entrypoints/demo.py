@@ -205,11 +205,13 @@ class Run:
         urls = self._site.urls
         lines = [
             "",
-            "Everything stays up until Ctrl-C. In another terminal, with the same .venv:",
+            "Everything stays up until Ctrl-C, or until a part of it dies.",
+            "In another terminal, with the same .venv:",
             '  omniguard publish "some text" photo.jpg     publish an upload of your own',
             "  omniguard watch                             see verdicts and critiques as they come",
             '  omniguard moderate "some text"              the same pipeline without Kafka',
-            f"Kafka {urls.kafka}  Valkey {urls.redis}  Triton {urls.triton} (gRPC), {urls.triton_http}",
+            f"Kafka {urls.kafka}  Valkey {urls.redis}",
+            f"Triton {urls.triton} (gRPC), {urls.triton_http}",
             *(f"{w.lane} worker: {w.health}/readyz, {w.health}/metrics" for w in self._site.workers),
         ]
         self._console.print("\n".join(lines), soft_wrap=True, highlight=False)

@@ -52,6 +52,10 @@ class Server:
     def stubs(self) -> list[psutil.Process]:
         return [child for child in psutil.Process(self.pid).children() if child.status() != psutil.STATUS_ZOMBIE]
 
+    @property
+    def _pid_file(self) -> Path:
+        return self.control / "triton.pid"
+
     def tell(self, name: str) -> None:
         (self.control / name).write_text(str(self.model_pid))
 
@@ -75,7 +79,8 @@ class Server:
     async def supervised(self, rules: Rules, *, signals: bool = True) -> AsyncIterator[tuple[Supervisor, Metrics]]:
         """In this process; `signals` tells it Triton's number."""
         control, metrics = TritonControl(self.address, MODEL), Metrics()
-        supervisor = Supervisor(control, rules, TritonProcess(self.pid, MODEL) if signals else None, metrics=metrics)
+        self._pid_file.write_text(str(self.pid))
+        supervisor = Supervisor(control, rules, TritonProcess(self._pid_file, MODEL) if signals else None, metrics=metrics)
         running = asyncio.create_task(supervisor.run())
         try:
             await eventually(lambda: supervisor.finding is Finding.HEALTHY, 60, "a healthy model")
@@ -85,6 +90,29 @@ class Server:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
             await control.close()
+
+    @asynccontextmanager
+    async def kept_up(self) -> AsyncIterator[None]:
+        """Triton is started again where it ends, as in its container.
+
+        Triton 2.51 aborts where a model is unloaded whose process died with a lock on their shared memory.
+        """
+        keeping = asyncio.create_task(self._keep_up())
+        try:
+            yield
+            assert not keeping.done()
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+
+    async def _keep_up(self) -> None:
+        triton = psutil.Process(self.pid)
+        while True:
+            if not triton.is_running() or triton.status() == psutil.STATUS_ZOMBIE:
+                await asyncio.to_thread(self.stack.start, "triton")
+                triton = psutil.Process(self.pid)
+                self._pid_file.write_text(str(triton.pid))
+            await asyncio.sleep(0.1)
 
 
 @asynccontextmanager

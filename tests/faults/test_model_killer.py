@@ -13,6 +13,7 @@ from faults.harness import Installation
 from faults.nursery import Nursery
 from faults.supervised import Server, served
 from faults.table import Fault
+from faults.worker import eventually
 from omniguard.devstack import Stack
 from omniguard.domain.lane import Lane
 from omniguard.entrypoints.supervisor import Rules
@@ -35,6 +36,7 @@ async def test_killers_are_answered_as_suspects_and_all_others_finally(
 ) -> None:
     others = 24 * killers
     async with (
+        server.kept_up(),
         server.supervised(Rules()) as (_, metrics),
         Installation(nursery, kafka_url, topic_prefix, tmp_path / "i", seed=seed, tenants=TENANTS) as installation,
     ):
@@ -62,16 +64,21 @@ async def test_killers_are_answered_as_suspects_and_all_others_finally(
         report = await installation.check(crash_suspects=suspects)
         seen = installation.observer.seen
         assert sorted(d.error for d in seen.dead_letters) == ["crash_suspect"] * killers
-        for number in range(killers):
-            assert len((server.control / f"kills-{number}").read_text()) == MAX_DEATHS
-        assert metrics.value("omniguard_model_faults_total", kind="dead") == MAX_DEATHS * killers
+        killed = [len((server.control / f"kills-{number}").read_text()) for number in range(killers)]
+        # Of the deaths that count against it some may be another killer's; the last is its own.
+        assert all(1 <= each <= MAX_DEATHS for each in killed), killed
+        deaths = sum(killed)
+        # The answer does not wait for the supervisor to find the last of them.
+        await eventually(
+            lambda: metrics.value("omniguard_model_faults_total", kind="dead") >= deaths, 60, f"{deaths} deaths found"
+        )
         assert all(worker.alive for worker in workers)
-        print(f"{killers} killers among {others}: {MAX_DEATHS * killers} deaths, all answered after {seconds:.1f} s")
+        print(f"{killers} killers among {others}: {deaths} deaths, all answered after {seconds:.1f} s")
         table.note(
             Fault(
                 "triton",
                 "an upload kills the model's process",
-                f"{killers} such among {others}; each killed it {MAX_DEATHS} times and is a crash_suspect, the others are final",
+                f"{killers} such among {others}; each killed it {MAX_DEATHS} times at most, is a crash_suspect; others are final",
                 events=report.events,
                 duplicates=report.duplicates,
                 rest_seconds=seconds,

@@ -105,6 +105,8 @@ MALFORMED = [
     "http://8.8.8.8:99999/",
     "http://8.8.8.8:port/",
     "http://[::1/",
+    "http://[1:2]/",
+    "http://" + "a" * 64 + ".example/",
 ]
 NEVER_BY_NAME = [
     "169.254.169.254",

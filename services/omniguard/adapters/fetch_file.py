@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import stat
 from io import FileIO
@@ -35,6 +36,8 @@ async def fetch_file(uri: str, rules: FetchRules, sink: Sink) -> None:
     except (PermissionError, NotADirectoryError, IsADirectoryError) as error:
         raise BadContent(Reason.FORBIDDEN, f"the file cannot be opened: {error.strerror}") from error
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise BadContent(Reason.NOT_FOUND, "the file's name is longer than any file's") from error
         raise Retryable(Reason.FETCH_FAILED, f"the file cannot be read: {error.strerror}") from error
 
 
@@ -56,7 +59,10 @@ async def _copy(file: FileIO, sink: Sink) -> None:
 
 
 def _path(uri: str) -> Path:
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        raise BadContent(Reason.FORBIDDEN, "the file uri cannot be read; expected file:///path, percent-encoded") from None
     name = unquote(parts.path)
     if parts.netloc.lower() not in ("", "localhost") or parts.query or parts.fragment:
         raise BadContent(

@@ -97,7 +97,7 @@ class HttpFetcher:
             raise Away(Reason.FETCH_FAILED, f"{url.host} cannot be reached: {type(error).__name__}") from error
         except aiohttp.ConnectionTimeoutError as error:
             raise Away(Reason.FETCH_FAILED, f"{url.host} does not take a connection: {type(error).__name__}") from error
-        except aiohttp.InvalidURL:  # hosts that read as numbers in odd notations
+        except ValueError:  # InvalidURL, of hosts that read as numbers in odd notations; or a name that DNS cannot be asked for
             raise BadContent(Reason.FORBIDDEN, f"{url.host} is no valid host; expected a name or a plain address") from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             kind = Away if ours else Retryable

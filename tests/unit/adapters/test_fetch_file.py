@@ -90,6 +90,7 @@ async def test_what_is_not_a_file_below_a_root_is_forbidden(path: str, root: Pat
         "file://{root}/a#x",
         "file://{root}/a%00",
         "file://",
+        "file://[::1{root}/a",
     ],
 )
 async def test_odd_uris_are_forbidden(uri: str, root: Path) -> None:
@@ -125,6 +126,7 @@ async def test_a_fifo_is_forbidden_and_holds_nobody(root: Path) -> None:
 
 async def test_a_missing_file_is_not_found(root: Path) -> None:
     await refused(f"file://{root}/none", Reason.NOT_FOUND, root)
+    await refused(f"file://{root}/{'a' * 300}", Reason.NOT_FOUND, root)
     await refused(f"file://{root}/none/none", Reason.NOT_FOUND, root)
 
 

@@ -152,8 +152,8 @@ class Window:
 
     async def room(self, epoch: int, *, alone: bool = False) -> bool:
         """Wait for room, `alone` for that of a suspect, which goes before those that rested; False if `epoch` is over."""
+        self._suspect = alone and self._epoch == epoch  # also where there is room: nobody may take it while a start is counted
         while self._epoch == epoch and (limit := self._reached(alone)):
-            self._suspect = alone
             with self.waits.counted(limit):
                 await self._change()
         return self._epoch == epoch

@@ -29,8 +29,8 @@ class Intake:
     @property
     def oldest(self) -> datetime | None:
         """The broker's timestamp of the oldest event that is short of its verdict or waits for room."""
-        waiting = [] if self._in_hand is None else [self._in_hand.timestamp]
-        return min([*waiting, *([self._window.oldest] if self._window.oldest else [])], default=None)
+        times = (self._window.oldest, self._in_hand.timestamp if self._in_hand else None)
+        return min((time for time in times if time is not None), default=None)
 
     async def take(self, record: Record) -> None:
         """Wait for room and start the record; it is dropped only if its partition was revoked, and then comes again."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictStr, StringConstraints, ValidationError, model_validator
+from pydantic import Field, StrictStr, StringConstraints, ValidationError, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from omniguard.contracts import cloudevents, fields, wording
@@ -63,7 +63,7 @@ class PartData(Contract):
     id: fields.PartId
     modality: Modality
     role: fields.Role | None = None
-    text: Annotated[StrictStr, Field(min_length=1)] | None = None
+    text: Annotated[StrictStr, WithJsonSchema({"type": "string", "minLength": 1})] | None = None
     data: fields.Base64 | None = None
     uri: Uri | None = None
     sha256: fields.Sha256 | None = None
@@ -79,7 +79,8 @@ class PartData(Contract):
         if self.data is not None and self.modality is Modality.TEXT:
             raise PydanticCustomError("source", "expected data only for media; send a text as text or uri")
         if self.text is not None and not self.text.strip():
-            raise PydanticCustomError("source", "expected a text that is not blank; leave the part out")
+            # Users write such captions: no fault of the platform's, for which a lane is stopped.
+            raise PydanticCustomError(Reason.UNSUPPORTED.value, "expected a text that is not blank; leave the part out")
         if self.uri is not None and self.uri.split(":", 1)[0].lower() not in SCHEMES:
             raise PydanticCustomError(Reason.UNSUPPORTED.value, "expected a uri of scheme http, https, s3 or file")
         return self

@@ -27,6 +27,9 @@ def settings(
     if as_json:
         print_json(shown)
         return
+    if not shown:
+        Console().print("every setting has its default")
+        return
     table = Table("variable", "value")
     for name, value in _leaves(shown, PREFIX):
         table.add_row(untrusted(name), untrusted(value))

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -89,3 +91,10 @@ def test_settings_mask_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
         assert shown.exit_code == 0, shown.output
         assert "hunter2" not in shown.output
         assert "**" in shown.output
+
+
+def test_an_environment_that_sets_nothing_is_said_to(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("OMNIGUARD_")]:
+        monkeypatch.delenv(name)
+    assert run(app, ["settings", "--changed"]).output == "every setting has its default\n"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import typer
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
+from rich.table import Column
 
-from omniguard.entrypoints.console import Json, errors_as_exit_codes, print_json
+from omniguard.entrypoints.console import Json, errors_as_exit_codes, print_json, table
 from omniguard.guard import assets
 
 assets_app = typer.Typer(
@@ -34,8 +34,8 @@ def list_assets(as_json: Json = False) -> None:
             [{"name": a.name, "licence": a.licence, "sha256": dict(a.sha256), "path": str(p) if p else None} for a, p in found]
         )
         return
-    table = Table("asset", "licence", "package", "place")
+    shown = table(Column("asset", no_wrap=True), "licence", "package", "place")
     for asset, place in found:
         wheels = sorted({f"{m.wheel.package} {m.wheel.version}" for m in asset.members})
-        table.add_row(asset.name, asset.licence, "\n".join(wheels), str(place or "not fetched"))
-    Console().print(table)
+        shown.add_row(asset.name, asset.licence, "\n".join(wheels), str(place or "not fetched"))
+    Console().print(shown)

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from omniguard.contracts.policy_file import named_policy
 from omniguard.domain.scores import GUARD_EVASION
-from omniguard.entrypoints import calibrate, dev, dlq_view, profile, show, topics, watch
+from omniguard.entrypoints import assets, calibrate, dev, dlq_view, profile, show, topics, watch
 from omniguard.entrypoints.demo_view import Row, table
 from omniguard.entrypoints.letters import Letter
 from omniguard.evaluation import pages
@@ -126,6 +126,15 @@ def test_topics_and_dev(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "a table" not in capsys.readouterr().out
     dev._show([replace(well, state="dead")], as_json=False, details=False)
     whole(capsys.readouterr().out, "part", "state", "address", "a table", "127.0.0.1:12345")
+
+
+def test_assets(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = "/a/cache/of/somebody/with/a/long/name/omniguard/models/0123456789abcdef"
+    monkeypatch.setattr(assets.assets, "find", lambda _: Path(place))
+    assets.list_assets()
+    shown = capsys.readouterr().out
+    whole(shown, *(asset.name for asset in assets.assets.MODELS))
+    assert "package" in shown
 
 
 def test_what_nobody_judged_has_no_score(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

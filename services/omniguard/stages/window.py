@@ -46,6 +46,7 @@ class Window:
         self.progress = progress
         self._events = self._bytes = 0
         self._suspect = False
+        self._returning = asyncio.Lock()
         self.waits = Waits()
         self._changed = asyncio.Event()
         self._epoch = 0
@@ -112,8 +113,9 @@ class Window:
         self.count(-1)
         try:
             yield
-            while self._suspect or self._events >= self._max_events:
-                await self._change()
+            async with self._returning:  # one after another: thousands that look whenever something changes would stop the loop
+                while self._suspect or self._events >= self._max_events:
+                    await self._change()
         finally:
             slot.rests = False
             self.count(+1)

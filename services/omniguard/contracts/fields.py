@@ -7,9 +7,20 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, StringConstraints, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictInt,
+    StrictStr,
+    StringConstraints,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
+from omniguard.domain.reason import Reason
 from omniguard.domain.revision import MAX_REQUEST
 
 TENANT = r"[a-z0-9_-]{1,63}"
@@ -66,6 +77,14 @@ Request = Annotated[StrictInt, Field(ge=0, le=MAX_REQUEST)]
 PartId = Annotated[StrictStr, StringConstraints(pattern=f"^{PART_ID}$")]
 Role = Annotated[StrictStr, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Sha256 = Annotated[StrictStr, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower=True)]
-MediaType = Annotated[
-    StrictStr, StringConstraints(pattern=r"^[A-Za-z0-9!#$&^_.+-]{1,64}/[A-Za-z0-9!#$&^_.+-]{1,64}(;.{0,128})?$")
-]
+_MEDIA_TYPE = r"^[A-Za-z0-9!#$&^_.+-]{1,64}/[A-Za-z0-9!#$&^_.+-]{1,64}(;.{0,128})?$"
+
+
+def _media_type(value: str) -> str:
+    # Platforms pass on what a user's program named it: no fault of theirs, for which a lane is stopped.
+    if re.fullmatch(_MEDIA_TYPE, value) is None:
+        raise PydanticCustomError(Reason.UNSUPPORTED.value, "expected a media type such as video/mp4; leave it out where unknown")
+    return value
+
+
+MediaType = Annotated[StrictStr, AfterValidator(_media_type), WithJsonSchema({"type": "string", "pattern": _MEDIA_TYPE})]

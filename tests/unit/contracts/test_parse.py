@@ -167,7 +167,7 @@ def test_without_a_readable_identity_there_is_nobody_to_answer(value: bytes | No
         (part(modality="image", uri="no uri"), Reason.INVALID_EVENT, "data.parts[0].uri"),
         (part(modality="image", uri="ftp://h/x"), Reason.UNSUPPORTED, "scheme http, https, s3 or file"),
         (part(modality="image", uri="s3://b/k", sha256="12"), Reason.INVALID_EVENT, "data.parts[0].sha256"),
-        (part(modality="image", uri="s3://b/k", media_type="png"), Reason.INVALID_EVENT, "data.parts[0].media_type"),
+        (part(modality="image", uri="s3://b/k", media_type="png"), Reason.UNSUPPORTED, "such as video/mp4"),
         (part(modality="text", text="x" * (MAX_INLINE_BYTES + 1)), Reason.TOO_LARGE, "send larger ones by uri"),
         (part(modality="text", text="é" * (MAX_INLINE_BYTES // 2 + 1)), Reason.TOO_LARGE, "send larger ones by uri"),
         ({**DATA, "context": [{"role": "user", "text": "x" * MAX_INLINE_BYTES}]}, Reason.TOO_LARGE, "send larger ones by uri"),

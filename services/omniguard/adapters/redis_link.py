@@ -170,6 +170,8 @@ class RedisLink:
 
     def _open(self, kind: str) -> None:
         self._on_error(kind)
+        if self._probe_from is None:
+            log.warning("Redis is away: whatever it would know is a miss until it is back", state=kind)
         self._slow = None
         self._probe_from = self._monotonic() + self._pause
 
@@ -202,7 +204,11 @@ class RedisLink:
             self._probe_from = self._monotonic() + self._pause
         else:
             now = self._monotonic()
-            self._probe_from = None if now - asked < SLOW_SECONDS else now + self._pause
+            if now - asked >= SLOW_SECONDS:
+                self._probe_from = now + self._pause
+            elif self._probe_from is not None:
+                self._probe_from = None
+                log.info("Redis is back")
 
 
 async def number(answer: Awaitable[object]) -> int:

@@ -6,12 +6,16 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 
+import structlog
+
 from omniguard.adapters.triton_channels import Server
 from omniguard.adapters.triton_exchange import Unavailable
 from omniguard.domain.breaker import Breaker, BreakerRules, BreakerState
 from omniguard.errors import BadContent, Reason, Retryable
 from omniguard.observability import Metrics
 from omniguard.ports import Clock
+
+log = structlog.get_logger(__name__)
 
 __all__ = ["Gates"]
 
@@ -71,6 +75,7 @@ class Gates:
         was = breaker.state
         breaker.succeeded()
         if was is not BreakerState.CLOSED:
+            log.info("a server of the guard is back", address=server.address, stage=self._part)
             opened, self._opened = self._opened, asyncio.Event()
             opened.set()
             self._tell()
@@ -82,6 +87,11 @@ class Gates:
         gate.breaker.failed(self._clock.monotonic())
         away = gate.breaker.state is not BreakerState.CLOSED
         if away and not self._closed and (gate.probing is None or gate.probing.done()):
+            log.warning(
+                "a server of the guard cannot be asked: requests wait until it answers, or another does",
+                address=server.address,
+                stage=self._part,
+            )
             gate.probing = asyncio.create_task(self._until_there(gate))
         self._tell()
 

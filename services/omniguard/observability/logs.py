@@ -22,7 +22,7 @@ FIELDS: Final = frozenset(
         # what structlog and this module write
         "event", "level", "logger", "timestamp", "error", "error_type", "where", "dropped_fields", "trace_id", "span_id",
         # what ours say
-        "topic", "partition", "group", "lane", "stage", "count", "limit_seconds", "exit_code",
+        "topic", "partition", "group", "lane", "stage", "address", "count", "limit_seconds", "exit_code",
         "state", "seconds", "in_force", "missing", "deaths", "alone",
         "calibration", "made_for", "model_digest",
     }

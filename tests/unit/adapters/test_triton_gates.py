@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+from structlog.testing import capture_logs
 
 from omniguard.adapters import triton_gates
 from omniguard.adapters.clock import SystemClock
@@ -124,3 +125,13 @@ async def test_nothing_is_probed_once_they_are_closed(gates: Gates, servers: Ser
     assert gates.open([ONE]) == []
     await asyncio.sleep(0.3)
     assert servers.probes == 0
+
+
+async def test_an_outage_is_logged_once_and_its_end(gates: Gates, servers: Servers) -> None:
+    with capture_logs() as lines:
+        lose(gates, ONE)
+        await until(lambda: servers.probes >= 2)
+        gates.failed(ONE, "gRPC status UNAVAILABLE")
+        servers.error = None
+        await until(lambda: gates.open([ONE]))
+    assert [(line["log_level"], line["address"]) for line in lines] == [("warning", ONE.address), ("info", ONE.address)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import math
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -77,7 +78,8 @@ class _Waiting:
         self.reply.unsafe.append(event.unsafe if isinstance(event, LabelEvent) else math.nan)
         self.reply.finals.append(event.final)
         if event.final:
-            self._loop.call_soon_threadsafe(self.over.set)
+            with contextlib.suppress(RuntimeError):  # the loop of a test that has ended: a sender never raises
+                self._loop.call_soon_threadsafe(self.over.set)
 
     def is_cancelled(self) -> bool:
         return self.cancelled

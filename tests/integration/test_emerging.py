@@ -77,6 +77,8 @@ async def reading(kafka_url: str, topics: Topics) -> AsyncIterator[Hints]:
     consumer = AIOKafkaConsumer(topics.emerging_risks, bootstrap_servers=kafka_url, auto_offset_reset="earliest")
     await consumer.start()
     try:
+        # A topic made a moment ago may have no leader yet; aiokafka asks for its start once, and then waits for something new.
+        await consumer.seek_to_beginning()
         yield Hints(consumer)
     finally:
         await consumer.stop()

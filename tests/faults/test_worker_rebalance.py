@@ -112,7 +112,7 @@ async def test_sigterm_while_it_starts(installation: Installation) -> None:
     """Faust is cut off between the start of its threads and their first word; the process ends all the same."""
     await installation.create(partitions=1)
     worker = await installation.start(wait=False)
-    await eventually(lambda: "GuardApp]: Starting" in worker.log.read_text(), 60, "the start of Faust")
+    await eventually(lambda: worker.log.exists() and "GuardApp]: Starting" in worker.log.read_text(), 60, "the start of Faust")
     worker.signal(signal.SIGTERM)
     assert await worker.gone() == 0, worker.tail()
     await installation.upload("x", "hateword")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -154,3 +156,25 @@ def _start_s3(folder: Path, config: Path) -> S3Server | None:
     process.kill()
     process.wait()
     return None
+
+
+@contextmanager
+def trapped() -> Iterator[tuple[str, list[str]]]:
+    """An HTTP server that nothing may call, and the list of those who did."""
+    calls: list[str] = []
+
+    class Trap(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            calls.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing on the terminal."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Trap)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/segment.ts", calls
+    server.shutdown()
+    thread.join()
+    server.server_close()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import http.server
-import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
@@ -26,6 +24,7 @@ from omniguard.domain.plan import ChunkPlan
 from omniguard.errors import BadContent, Reason, Retryable
 from omniguard.media.limits import DecodeLimits
 from omniguard.ports import Decoder
+from origins import trapped
 
 PLAN = ChunkPlan()
 
@@ -176,24 +175,8 @@ async def test_one_may_stop_in_the_middle_and_go_on_with_another(decoder: Decode
 
 @pytest.fixture
 def trap() -> Iterator[tuple[str, list[str]]]:
-    """An HTTP server that nothing may call, and the list of those who did."""
-    calls: list[str] = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            calls.append(self.path)
-            self.send_error(404)
-
-        def log_message(self, *_: object) -> None:
-            """Nothing on the terminal."""
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/segment.ts", calls
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with trapped() as found:
+        yield found
 
 
 async def test_hostile_files_end_in_segments_or_in_a_reason(

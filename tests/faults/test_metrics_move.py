@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from faults.harness import Installation
 from faults.metric import metric
 from faults.nursery import Nursery
 from faults.worker import Worker
-from origins import free_ports
 from promql import check_series
 
 pytestmark = pytest.mark.stack
@@ -23,16 +21,6 @@ pytestmark = pytest.mark.stack
 SECONDS = 60.0
 WINDOW = 2
 LIVE_SECONDS = 4
-
-
-@pytest.fixture
-def valkey() -> Iterator[ValkeyServer]:
-    server = ValkeyServer(port=free_ports(1)[0])
-    server.start()
-    yield server
-    if server._process is not None:
-        server._process.send_signal(signal.SIGCONT)
-        server.terminate()
 
 
 class Page:

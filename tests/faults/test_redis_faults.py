@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -22,16 +22,6 @@ from origins import free_ports
 FOUND = Assessment(model=ModelInfo("omniguard", "d", "lite"))
 SCORE = SegmentScore("0", 0, {"text": 0.5})
 BOUND = 60.0  # far above what a call may take, far below for ever
-
-
-@pytest.fixture
-def valkey() -> Iterator[ValkeyServer]:
-    server = ValkeyServer(port=free_ports(1)[0])
-    server.start()
-    yield server
-    if server._process is not None:
-        server._process.send_signal(signal.SIGCONT)
-        server.terminate()
 
 
 @pytest.fixture

@@ -5,9 +5,7 @@ By default every fourth file is decoded, the same ones in each run; FUZZ_MEDIA_E
 
 from __future__ import annotations
 
-import http.server
 import os
-import threading
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -22,6 +20,7 @@ from omniguard.adapters.decoder import ProcessDecoder
 from omniguard.contracts.verdict import VerdictData
 from omniguard.domain.reason import Reason
 from omniguard.media.sniff import HEAD_BYTES, carries, sniff
+from origins import trapped
 from unit.stages.rig import Rig, rig, upload
 
 pytestmark = pytest.mark.xdist_group("hostile-media")  # which share the files
@@ -37,24 +36,8 @@ SAMPLE = 12
 
 @pytest.fixture(scope="module")
 def trap() -> Iterator[tuple[str, list[str]]]:
-    """An HTTP server that nothing may call, and the list of those who did."""
-    calls: list[str] = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            calls.append(self.path)
-            self.send_error(404)
-
-        def log_message(self, *_: object) -> None:
-            """Nothing on the terminal."""
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/segment.ts", calls
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with trapped() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

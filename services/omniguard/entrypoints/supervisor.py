@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -15,8 +16,8 @@ import structlog
 
 from omniguard.adapters.triton_control import Away, CanaryFailed, ProcessDead, ReloadFailed, TritonControl, Unanswered
 from omniguard.adapters.triton_process import TritonProcess
-from omniguard.guard.wire import StatusEvent
-from omniguard.observability import METRICS, Metrics
+from omniguard.guard.wire import Priority, StatusEvent, Waiting
+from omniguard.observability import METRICS, PRIORITIES, Metrics
 
 log = structlog.get_logger("omniguard.supervisor")
 
@@ -72,6 +73,19 @@ def is_hung(status: StatusEvent, rules: Rules, slowest_p99: float) -> bool:
     return status.canary != "none" and min(status.silent_ms, status.canary_ms) >= limit * 1000
 
 
+def tell_waiting(waiting: Iterable[Waiting], metrics: Metrics) -> None:
+    """Set the gauges by which Triton is scaled; a model that does not tell has nothing waiting."""
+    requests, oldest = dict.fromkeys(PRIORITIES, 0), dict.fromkeys(PRIORITIES, 0.0)
+    for each in waiting:
+        # Priorities begin at 1 behind the canary's; one that no worker of ours sends counts among the last.
+        name = PRIORITIES[min(max(each.priority, Priority.LIVE_LABEL), len(PRIORITIES)) - 1]
+        requests[name] += each.requests
+        oldest[name] = max(oldest[name], each.oldest_ms / 1000)
+    for name in PRIORITIES:
+        metrics.set("omniguard_model_waiting_requests", requests[name], priority=name)
+        metrics.set("omniguard_model_oldest_wait_seconds", oldest[name], priority=name)
+
+
 class Supervisor:
     """Looks every `interval`. `process` is Triton, where we may signal it; without it `unhealthy` asks others to restart it."""
 
@@ -113,6 +127,7 @@ class Supervisor:
 
     async def _examine(self) -> Finding:
         patience = max(self._rules.silence(self._slowest_p99), LEAST)
+        status: StatusEvent | None = None
         try:
             status = await self._status(patience)
         except ProcessDead:
@@ -122,6 +137,8 @@ class Supervisor:
         except Away:
             # After a reload that failed nobody else will load the model; a server that is away is being started again.
             return Finding.DEAD if self.unhealthy and await self._control.live(LEAST) else Finding.AWAY
+        finally:
+            tell_waiting(() if status is None else status.waiting, self._metrics)
         self._slowest_p99 = max(self._slowest_p99, status.p99_ms / 1000)
         self._mind_canary()
         if self._failures >= FAILURES:

@@ -6,8 +6,9 @@ import math
 import time
 import uuid
 from collections import deque
+from collections.abc import Iterable
 
-from omniguard.guard.wire import StatusEvent
+from omniguard.guard.wire import StatusEvent, Waiting
 
 __all__ = ["Pace"]
 
@@ -35,8 +36,13 @@ class Pace:
         if compute_ms is not None:
             self._compute_ms.append(compute_ms)
 
-    def status(self, held: int, canary: tuple[float, float | None] | None) -> StatusEvent:
-        """Now. `canary` is since when it is where it is, and when it was begun, both on the monotonic clock."""
+    def status(
+        self, held: int, canary: tuple[float, float | None] | None, waiting: Iterable[tuple[int, float]] = ()
+    ) -> StatusEvent:
+        """Now. `canary` is since when it is where it is, and when it was begun; `waiting` each request's priority and arrival.
+
+        Times are on the monotonic clock.
+        """
         now = time.monotonic()
         return StatusEvent(
             held=held,
@@ -46,7 +52,18 @@ class Pace:
             canary="none" if canary is None else "waiting" if canary[1] is None else "computing",
             canary_ms=0.0 if canary is None else (now - canary[0]) * 1000,
             p99_ms=_p99(self._compute_ms),
+            waiting=_waiting(waiting, now),
         )
+
+
+def _waiting(requests: Iterable[tuple[int, float]], now: float) -> tuple[Waiting, ...]:
+    arrivals: dict[int, list[float]] = {}
+    for priority, arrived in requests:
+        arrivals.setdefault(priority, []).append(arrived)
+    return tuple(
+        Waiting(priority=priority, requests=len(each), oldest_ms=(now - min(each)) * 1000)
+        for priority, each in sorted(arrivals.items())
+    )
 
 
 def _p99(values: deque[float]) -> float:

@@ -141,7 +141,8 @@ class GuardService:
         def tell() -> None:
             job = next((job for job in self._jobs if job.canary), None)
             canary = None if job is None else (job.started or job.arrived, job.started)
-            sender.send(self._pace.status(len(self._jobs), canary))
+            waiting = ((job.ask.request.priority, job.arrived) for job in self._jobs if job.task is None and not job.canary)
+            sender.send(self._pace.status(len(self._jobs), canary, waiting))
 
         with self._lock:
             if self._open:

@@ -226,13 +226,22 @@ class Capabilities(Wire):
     max_in_flight: int
 
 
+class Waiting(Wire):
+    """Requests of one priority for which the engine has no place yet, and for how long the oldest has waited."""
+
+    priority: int
+    requests: int
+    oldest_ms: float
+
+
 class StatusEvent(Wire):
     """How the model gets on; answered past its queue, for the supervisor beside it.
 
     `held` requests are inside, `answered` ended with an answer since it was loaded; an expired deadline is none. `silent_ms` have
     passed since an event of any answer left, or since the model last held nothing; 0 while it does. `canary` is where a request
     of priority CANARY is, and `canary_ms` for how long. `p99_ms` is of the time that the last answers took to compute. `process`
-    is another word for each process of the model: Triton never answers what was under way in one that died.
+    is another word for each process of the model: Triton never answers what was under way in one that died. `waiting` has each
+    priority of which a request waits for its turn, but the canary's.
     """
 
     kind: Literal["status"] = "status"
@@ -245,6 +254,7 @@ class StatusEvent(Wire):
     canary: Literal["none", "waiting", "computing"] = "none"
     canary_ms: float = 0.0
     p99_ms: float = 0.0
+    waiting: tuple[Waiting, ...] = ()
 
 
 Event = Annotated[

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from omniguard.observability.catalog import COUNTERS, GAUGES, HISTOGRAMS, Counter, Gauge, Histogram, MetricSpec
+from omniguard.observability.catalog import COUNTERS, GAUGES, HISTOGRAMS, PRIORITIES, Counter, Gauge, Histogram, MetricSpec
 from omniguard.observability.logs import FIELDS, configure_logging
 from omniguard.observability.metrics import METRICS, Metrics
 from omniguard.observability.tracing import (
@@ -22,6 +22,7 @@ __all__ = [
     "GAUGES",
     "HISTOGRAMS",
     "METRICS",
+    "PRIORITIES",
     "SPANS",
     "Counter",
     "Gauge",

@@ -57,6 +57,8 @@ Gauge = Literal[
     "omniguard_media_folder_free_bytes",
     "omniguard_decoder_sandbox",
     "omniguard_model_state",
+    "omniguard_model_waiting_requests",
+    "omniguard_model_oldest_wait_seconds",
     "omniguard_canary_last_success_timestamp_seconds",
     "omniguard_worker_ready",
     "omniguard_lane_limit_seconds",
@@ -95,6 +97,8 @@ _MODES = tuple(Mode)
 _FAULTS = ("dead", "hung", "failing")
 _STAGES = tuple(Stage)
 _LANES = tuple(Lane)
+PRIORITIES = (*Lane, "critique")
+"""Of the model's queue, the first before all others: labels by lane, then critiques."""
 UNIDENTIFIABLE = "Unidentifiable"
 """The error class of a dead letter of which nobody can say whose content it is."""
 STORE_UNAVAILABLE = "store_unavailable"
@@ -212,6 +216,13 @@ GAUGES: Final[Mapping[Gauge, MetricSpec]] = {
     "omniguard_model_state": MetricSpec(
         "Of the supervisor: 1 for what its last look at the model found, else 0.",
         {"kind": ("healthy", "away", *_FAULTS)},
+    ),
+    "omniguard_model_waiting_requests": MetricSpec(
+        "Of the supervisor: requests that wait for their turn in the model, by priority; 0 while the model does not tell.",
+        {"priority": PRIORITIES},
+    ),
+    "omniguard_model_oldest_wait_seconds": MetricSpec(
+        "Of the supervisor: how long the oldest of those requests has waited; 0 where none does.", {"priority": PRIORITIES}
     ),
     "omniguard_canary_last_success_timestamp_seconds": MetricSpec(
         "Of the supervisor: Unix time of the last canary that was answered; of its own start before the first."

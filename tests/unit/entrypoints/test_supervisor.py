@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from omniguard.adapters.triton_process import TritonProcess
-from omniguard.entrypoints.supervisor import Rules, is_hung
-from omniguard.guard.wire import StatusEvent
+from omniguard.entrypoints.supervisor import Rules, is_hung, tell_waiting
+from omniguard.guard.wire import StatusEvent, Waiting
+from omniguard.observability import PRIORITIES, Metrics
 
 
 def status(**changes: Any) -> StatusEvent:
@@ -46,6 +47,21 @@ def test_patience_grows_with_what_was_seen(hang_after: float | None, slowest: fl
 )
 def test_hung_is_a_canary_without_answer_while_nobody_is_answered(changes: dict[str, Any], slowest: float, hung: bool) -> None:
     assert is_hung(status(**changes), Rules(), slowest) is hung
+
+
+def test_the_gauges_of_waits_are_by_priority_and_fall_to_zero() -> None:
+    metrics = Metrics()
+
+    def told() -> dict[str, tuple[float, float]]:
+        names = "omniguard_model_waiting_requests", "omniguard_model_oldest_wait_seconds"
+        return {p: (metrics.value(names[0], priority=p), metrics.value(names[1], priority=p)) for p in PRIORITIES}
+
+    waiting = [Waiting(priority=number, requests=number, oldest_ms=number * 500.0) for number in (1, 3, 4, 9)]
+    tell_waiting(waiting, metrics)
+    assert told() == {"live": (1, 0.5), "backfill": (0, 0), "late": (3, 1.5), "critique": (13, 4.5)}
+    tell_waiting((), metrics)
+    assert set(told().values()) == {(0, 0)}
+    assert b'omniguard_model_waiting_requests{priority="live"} 0.0' in metrics.render()
 
 
 def test_another_program_with_its_number_is_not_triton(tmp_path: Any) -> None:

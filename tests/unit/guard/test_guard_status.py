@@ -77,6 +77,21 @@ def test_one_canary_gets_in_where_the_model_is_full(engine: Scripted, service: G
     assert all(sender.result().kind == "label" for sender in (*held, canary))
 
 
+def test_waiting_is_told_by_priority_and_ends_with_the_wait(engine: Scripted, service: GuardService) -> None:
+    assert status(service).waiting == ()
+    held = [ask(service, "first")]
+    until(lambda: engine.seen == ["first"])
+    assert status(service).waiting == (), "what is computed does not wait"
+    held += [ask(service, words, priority=priority) for words, priority in (("a", 1), ("b", 1), ("c", Priority.LATE_LABEL))]
+    held.append(ask(service, "canary", priority=Priority.CANARY))
+    until(lambda: [(each.priority, each.requests) for each in status(service).waiting] == [(1, 2), (3, 1)])
+    until(lambda: min(each.oldest_ms for each in status(service).waiting) > 20)
+    assert status(service).waiting[0].oldest_ms > status(service).waiting[1].oldest_ms
+    engine.gate.set()
+    assert all(sender.result().kind == "label" for sender in held)
+    assert status(service).waiting == ()
+
+
 def test_the_p99_is_of_the_last_answers_without_canaries() -> None:
     pace = Pace()
     assert pace.status(0, None).p99_ms == 0.0

@@ -22,7 +22,7 @@ def test_no_label_may_tell_who_or_what() -> None:
     labels = {label for specs in (COUNTERS, GAUGES, HISTOGRAMS) for spec in specs.values() for label in spec.labels}
     assert labels == {
         *("outcome", "target", "reason", "stage", "kind", "result", "mode", "lane", "bound"),
-        *("error", "status", "limit", "cause", "check", "resource", "state", "part"),
+        *("error", "status", "limit", "cause", "check", "resource", "state", "part", "priority"),
     }
 
 

@@ -27,6 +27,7 @@ from mode.utils.queues import ThrowableQueue
 from omniguard.adapters.kafka_again import ask_bootstrap_servers_again
 from omniguard.adapters.kafka_client import tls_context
 from omniguard.adapters.kafka_records import read_any_header_name
+from omniguard.adapters.kafka_rewind import rewind_to_first_records
 from omniguard.domain.record import Partition, Record
 from omniguard.observability import METRICS
 from omniguard.settings import KafkaSettings
@@ -161,6 +162,7 @@ def build_app(kafka: KafkaSettings, consuming: Consuming, window: Window, intake
     """An app with one agent on one topic; start it with `running`."""
     read_any_header_name()
     ask_bootstrap_servers_again()
+    rewind_to_first_records()
     # A coordinator that hangs is waited for as long as one request may take: Faust's 90 s would stop commits for so long. But
     # joining is a request too, and is answered when the slowest worker has drained.
     rebalance = consuming.drain_timeout + LAST_COMMIT_SECONDS + LEAVE_SECONDS

@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from omniguard.domain.cascade import GoesOn, Stage
+from omniguard.domain.decision import Assurance, Status
 from omniguard.domain.lane import Lane
+from omniguard.domain.policy import Action
+from omniguard.domain.taxonomy import CATEGORIES, TEST, UNCATEGORIZED
 from omniguard.domain.verdict import NoCritique
 from omniguard.errors import Reason
 from omniguard.guard.wire import Mode
@@ -20,6 +23,8 @@ Counter = Literal[
     "omniguard_events_started_total",
     "omniguard_events_finished_total",
     "omniguard_events_deferred_total",
+    "omniguard_verdicts_total",
+    "omniguard_verdict_categories_total",
     "omniguard_indeterminate_total",
     "omniguard_dead_letters_total",
     "omniguard_critiques_total",
@@ -99,6 +104,8 @@ _STAGES = tuple(Stage)
 _LANES = tuple(Lane)
 PRIORITIES = (*Lane, "critique")
 """Of the model's queue, the first before all others: labels by lane, then critiques."""
+OTHER_CATEGORY = "other"
+"""For a name that is in no taxonomy of ours: an operator's names are no label values."""
 UNIDENTIFIABLE = "Unidentifiable"
 """The error class of a dead letter of which nobody can say whose content it is."""
 STORE_UNAVAILABLE = "store_unavailable"
@@ -111,6 +118,15 @@ COUNTERS: Final[Mapping[Counter, MetricSpec]] = {
     ),
     "omniguard_events_deferred_total": MetricSpec(
         "Records republished to a slower lane, by that lane.", {"target": (Lane.BACKFILL, Lane.LATE)}
+    ),
+    "omniguard_verdicts_total": MetricSpec(
+        "Verdicts by what they say; enforce is false for a tenant in trial, assurance partial where not every category could be "
+        "assessed on everything.",
+        {"status": tuple(Status), "action": tuple(Action), "assurance": tuple(Assurance), "enforce": ("true", "false")},
+    ),
+    "omniguard_verdict_categories_total": MetricSpec(
+        "Categories named by final verdicts that ask for review or block; other: a policy's own name.",
+        {"category": (*CATEGORIES, TEST, UNCATEGORIZED, OTHER_CATEGORY)},
     ),
     "omniguard_indeterminate_total": MetricSpec("Verdicts without an answer, by reason.", {"reason": tuple(Reason)}),
     "omniguard_dead_letters_total": MetricSpec(

@@ -6,16 +6,20 @@ from collections.abc import Iterable
 
 from omniguard.contracts import cloudevents, critique, dead_letter, free_name, verdict
 from omniguard.contracts.topics import Topics
+from omniguard.domain.decision import Status
 from omniguard.domain.lane import Lane
+from omniguard.domain.policy import Action
 from omniguard.domain.reason import Reason
 from omniguard.domain.record import Record
 from omniguard.domain.scores import GUARD_EVASION
 from omniguard.domain.verdict import CritiqueRecord, DeadLetter, Verdict
 from omniguard.observability import COUNTERS, METRICS, inject_headers, span
+from omniguard.observability.catalog import OTHER_CATEGORY
 from omniguard.ports import Message, Publisher
 from omniguard.stages.letter_limit import LetterLimit
 
 _ERRORS = COUNTERS["omniguard_dead_letters_total"].labels["error"]
+_CATEGORIES = COUNTERS["omniguard_verdict_categories_total"].labels["category"]
 
 
 class Publish:
@@ -27,6 +31,7 @@ class Publish:
 
     async def verdict(self, made: Verdict) -> None:
         """To `verdicts`."""
+        _count(made)
         if made.decision.reason is not None:
             METRICS.count("omniguard_indeterminate_total", reason=made.decision.reason.value)
         if GUARD_EVASION in made.decision.signals:
@@ -70,3 +75,14 @@ class Publish:
     async def _send(self, message: Message) -> None:
         with METRICS.timed("omniguard_stage_duration_seconds", stage="publish"):
             await self._publisher.publish(message)
+
+
+def _count(made: Verdict) -> None:
+    decision = made.decision
+    said = {"status": decision.status, "action": decision.action, "assurance": decision.assurance}
+    METRICS.count("omniguard_verdicts_total", **said, enforce="true" if made.enforce else "false")
+    if decision.status is Status.FINAL and decision.action is not Action.ALLOW:
+        for found in decision.categories:
+            if found.named:
+                category = found.name if found.name in _CATEGORIES else OTHER_CATEGORY
+                METRICS.count("omniguard_verdict_categories_total", category=category)

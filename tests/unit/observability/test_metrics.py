@@ -23,6 +23,7 @@ def test_no_label_may_tell_who_or_what() -> None:
     assert labels == {
         *("outcome", "target", "reason", "stage", "kind", "result", "mode", "lane", "bound"),
         *("error", "status", "limit", "cause", "check", "resource", "state", "part", "priority"),
+        *("action", "assurance", "enforce", "category"),
     }
 
 

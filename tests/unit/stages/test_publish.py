@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import orjson
@@ -13,12 +14,14 @@ from omniguard.contracts import dead_letter, verdict
 from omniguard.contracts.cloudevents import Mode
 from omniguard.contracts.topics import Topics
 from omniguard.domain.content import Cause, Identity
-from omniguard.domain.decision import Problem
+from omniguard.domain.decision import CategoryFinding, Problem, Status
 from omniguard.domain.lane import Lane
+from omniguard.domain.policy import Action
 from omniguard.domain.reason import Reason
 from omniguard.domain.record import Partition, Record
 from omniguard.domain.verdict import CritiqueRecord, DeadLetter, NoCritique, Verdict
-from omniguard.observability import METRICS, extract_context, span
+from omniguard.observability import COUNTERS, METRICS, extract_context, span
+from omniguard.observability.catalog import OTHER_CATEGORY
 from omniguard.ports import Message
 from omniguard.stages.decide import Decide
 from omniguard.stages.publish import Publish
@@ -111,3 +114,34 @@ async def test_letters_are_counted_by_a_closed_set_of_classes(error: str, label:
     before = METRICS.value("omniguard_dead_letters_total", stage="parse", error=label)
     await Published().publish.dead_letter(RECORD, DeadLetter("parse", error, "found, expected"))
     assert METRICS.value("omniguard_dead_letters_total", stage="parse", error=label) == before + 1
+
+
+@pytest.mark.parametrize(
+    ("status", "action", "counted"),
+    [
+        (Status.FINAL, Action.BLOCK, {"hate": 1, OTHER_CATEGORY: 1}),
+        (Status.FINAL, Action.ALLOW, {}),
+        (Status.PROVISIONAL, Action.BLOCK, {}),
+    ],
+)
+async def test_verdicts_are_counted_by_what_they_say_and_categories_once_it_is_final(
+    status: Status, action: Action, counted: dict[str, int]
+) -> None:
+    said = {"status": status, "action": action, "assurance": "partial", "enforce": "true"}
+
+    def values() -> tuple[float, dict[str, float]]:
+        names = COUNTERS["omniguard_verdict_categories_total"].labels["category"]
+        categories = {name: METRICS.value("omniguard_verdict_categories_total", category=name) for name in names}
+        return METRICS.value("omniguard_verdicts_total", **said), categories
+
+    before, categories = values()
+    found = tuple(
+        CategoryFinding(name, 0.9, 0.9, None, named, assessed=True)
+        for name, named in (("hate", True), ("an operator's own", True), ("privacy", False))
+    )
+    verdict = made()
+    decision = replace(verdict.decision, status=status, action=action, reason=None, categories=found)
+    await Published().publish.verdict(replace(verdict, decision=decision, enforce=True))
+    after, now = values()
+    assert after == before + 1
+    assert {name: now[name] - count for name, count in categories.items() if now[name] > count} == counted

@@ -79,8 +79,13 @@ class Publish:
 
 def _count(made: Verdict) -> None:
     decision = made.decision
-    said = {"status": decision.status, "action": decision.action, "assurance": decision.assurance}
-    METRICS.count("omniguard_verdicts_total", **said, enforce="true" if made.enforce else "false")
+    METRICS.count(
+        "omniguard_verdicts_total",
+        status=decision.status,
+        action=decision.action,
+        assurance=decision.assurance,
+        enforce="true" if made.enforce else "false",
+    )
     if decision.status is Status.FINAL and decision.action is not Action.ALLOW:
         for found in decision.categories:
             if found.named:

@@ -19,8 +19,20 @@ from typing import Any, Protocol
 from omniguard.contracts.critique import CritiqueData
 from omniguard.contracts.verdict import VerdictData, decode
 from omniguard.domain.decision import Status
+from omniguard.domain.tenant import RESERVED
 
-__all__ = ["CritiqueData", "EnforcementTimer", "Order", "Table", "VerdictData", "VerdictTable", "consume", "decode", "newer"]
+__all__ = [
+    "CritiqueData",
+    "EnforcementTimer",
+    "Order",
+    "Table",
+    "VerdictData",
+    "VerdictTable",
+    "consume",
+    "decode",
+    "is_probe",
+    "newer",
+]
 
 Order = tuple[int, int, int]
 """content_version, policy_epoch, revision."""
@@ -29,6 +41,11 @@ Order = tuple[int, int, int]
 def newer(verdict: VerdictData, standing: Order | None) -> bool:
     """True if the verdict is to be applied over what stands (None: nothing stands)."""
     return standing is None or verdict.order > standing
+
+
+def is_probe(verdict: VerdictData) -> bool:
+    """True for an upload of the installation itself (`omniguard probe`): no platform has such a content, so none enforces it."""
+    return verdict.tenant == RESERVED
 
 
 class Table(Protocol):
@@ -106,7 +123,7 @@ class EnforcementTimer:
 async def consume(
     bootstrap: str, group: str, table: Table | None = None, *, topic: str = "verdicts", **client: Any
 ) -> AsyncIterator[VerdictData]:
-    """Yield each verdict that was applied to the table.
+    """Yield each verdict that was applied to the table. Those on the installation's own probes are passed over.
 
     Offsets are committed when the loop comes back for more, so a verdict whose handling was cut off is read again; the table then
     says that it is not newer. Do in `Table.apply` what must not be lost, or make its effect repeatable.
@@ -135,6 +152,8 @@ async def consume(
             batch = await consumer.getmany(timeout_ms=1000)
             for record in chain.from_iterable(batch.values()):
                 verdict = decode(record.value, dict(record.headers))
+                if is_probe(verdict):
+                    continue
                 applied = standing.apply(verdict)
                 if await applied if inspect.isawaitable(applied) else applied:
                     yield verdict

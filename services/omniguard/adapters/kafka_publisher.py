@@ -31,7 +31,7 @@ from omniguard.observability import METRICS, Metrics
 from omniguard.ports import Message
 from omniguard.settings import KafkaSettings
 
-__all__ = ["KafkaPublisher"]
+__all__ = ["KafkaPublisher", "discard"]
 
 _log = structlog.get_logger(__name__)
 
@@ -114,7 +114,7 @@ class KafkaPublisher:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(limit):
                     await producer.flush()
-            await _discard(producer)
+            await discard(producer)
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._available = False
         self._metrics.set("omniguard_publisher_available", 0)
@@ -198,15 +198,15 @@ class KafkaPublisher:
             try:
                 await producer.start()
             except tuple(_REFUSED) as error:
-                await _discard(producer)
+                await discard(producer)
                 raise _refusal("any topic", error) from error
             except (KafkaError, OSError, TimeoutError):
-                await _discard(producer)
+                await discard(producer)
                 self._failures += 1
                 self._set_available(False)
                 await self._explain()
             except asyncio.CancelledError:
-                await _discard(producer)
+                await discard(producer)
                 raise
             else:
                 self._set_available(True)
@@ -245,7 +245,7 @@ class KafkaPublisher:
             self._failures += 1
             self._metrics.count("omniguard_publisher_replaced_total")
             _log.warning("producer given up", error_type=type(error).__name__)
-            self._background(_discard(producer))
+            self._background(discard(producer))
 
     async def _keep_watch(self) -> None:
         """Ask the broker now and then: an idempotent producer waits in silence while it is away."""
@@ -281,7 +281,7 @@ def _refusal(topic: str, error: KafkaError) -> Misconfigured:
     return Misconfigured(f"topic {topic}: found {type(error).__name__} from the broker, expected {expected}")
 
 
-async def _discard(producer: Any) -> None:
+async def discard(producer: Any) -> None:
     """Stop a producer now. What it still holds fails back to its callers, who hand it to the next one.
 
     aiokafka's own `stop` flushes without a limit, which never ends while the broker is away; failing its batches first is

@@ -14,10 +14,11 @@ from pydantic_core import PydanticCustomError
 
 from omniguard.contracts import fields
 from omniguard.contracts.policy_file import is_file_name, named_policy, shipped_names
+from omniguard.contracts.reserved_tenant import reserved_tenant
 from omniguard.contracts.yaml_file import FileModel, Loc, Mistake, YamlFile, show
 from omniguard.domain.fetching import FetchRules, S3Source
 from omniguard.domain.policy import Action, Policy
-from omniguard.domain.tenant import Tenant, Tenants
+from omniguard.domain.tenant import RESERVED, Tenant, Tenants
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _DEFAULTS = FetchRules()
@@ -76,7 +77,7 @@ class TenantsFile(FileModel):
 
 
 def load_tenants(path: Path, variables: Mapping[str, str] | None = None) -> Tenants:
-    """Read the tenants file and the policies that it names.
+    """Read the tenants file and the policies that it names. The reserved tenant is there beside those that it lists.
 
     Args:
         path: the file.
@@ -98,7 +99,7 @@ def load_tenants(path: Path, variables: Mapping[str, str] | None = None) -> Tena
         raise file.refuse(mistakes)
     policies = {t.policy: named_policy(t.policy, path.parent) for _, t in sections.values()}
     loaded = {name: _tenant(name, section, policies[section.policy], variables or {}) for name, (_, section) in sections.items()}
-    return Tenants({name: t for name, t in loaded.items() if name}, loaded.get(""))
+    return Tenants({**{name: t for name, t in loaded.items() if name}, RESERVED: reserved_tenant()}, loaded.get(""))
 
 
 def _tenant(name: str, section: TenantFile, policy: Policy, variables: Mapping[str, str]) -> Tenant:
@@ -123,6 +124,8 @@ def _tenant(name: str, section: TenantFile, policy: Policy, variables: Mapping[s
 
 
 def _mistakes(loc: Loc, section: TenantFile, path: Path, variables: Mapping[str, str]) -> Iterator[Mistake]:
+    if loc == ("tenants", RESERVED):
+        yield Mistake(loc, RESERVED, "names of your own: this tenant is built in, for `omniguard probe`", "take it out")
     if not is_file_name(section.policy) and section.policy not in shipped_names():
         expected = f"a shipped policy ({', '.join(shipped_names())}) or a path ending in .yaml"
         yield Mistake((*loc, "policy"), show(section.policy), expected, "correct the name")

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from omniguard.domain.lane import Lane
@@ -24,7 +24,8 @@ DEAD_LETTER_ROOM = 64 * 1024
 class Component(StrEnum):
     """Who connects to the broker.
 
-    `producer` is the platform that uploads, `consumer` the side that enforces, `emerging` what gathers freely given names.
+    `producer` is the platform that uploads, `consumer` the side that enforces, `emerging` what gathers freely given names,
+    `probe` what proves that an installation judges.
     """
 
     PRODUCER = "producer"
@@ -34,6 +35,7 @@ class Component(StrEnum):
     CONSUMER = "consumer"
     EMERGING = "emerging"
     OPERATOR = "operator"
+    PROBE = "probe"
 
 
 WORKERS = {Lane.LIVE: Component.WORKER_LIVE, Lane.BACKFILL: Component.WORKER_BACKFILL, Lane.LATE: Component.WORKER_LATE}
@@ -119,12 +121,13 @@ class Topics:
             retention_ms=LANE_DAYS * DAY_MS,
             max_message_bytes=INPUT_MAX_BYTES,
             readers=frozenset({WORKERS[lane], Component.OPERATOR}),
-            writers=frozenset({*faster, *platform, Component.OPERATOR}),
+            writers=frozenset({*faster, *platform, Component.OPERATOR, Component.PROBE}),
         )
 
     def _verdicts(self) -> Topic:
         # Never compacted: provisional, indeterminate and final records of one key are a history that consumers apply in order.
-        return self._output(self.verdicts, "What was decided, one record for each revision.")
+        topic = self._output(self.verdicts, "What was decided, one record for each revision.")
+        return replace(topic, readers=topic.readers | {Component.PROBE})
 
     def _critiques(self) -> Topic:
         return self._output(self.critiques, "The text that follows a verdict with a `critique_ref`, or why there is none.")

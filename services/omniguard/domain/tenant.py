@@ -8,6 +8,9 @@ from dataclasses import dataclass, field, replace
 from omniguard.domain.fetching import FetchRules
 from omniguard.domain.policy import Policy
 
+RESERVED = "_omniguard"
+"""The installation's own tenant, whose uploads prove that it works. Every worker has it, no file may list it, nobody enforces it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tenant:

@@ -30,6 +30,7 @@ COMMANDS = {
         "omniguard.entrypoints.emerging:emerging_app", "worker,lite", "Gather freely given names into hints at new risks."
     ),
     "publish": Command("omniguard.entrypoints.publish:publish_app", "worker", "Publish one upload to Kafka."),
+    "probe": Command("omniguard.entrypoints.probe:probe_app", "worker", "Prove by two uploads that the installation judges."),
     "watch": Command("omniguard.entrypoints.watch:watch_app", "worker", "Show verdicts and critiques as they arrive."),
     "dlq": Command("omniguard.entrypoints.dlq:dlq_app", "worker", "Show dead letters, and replay what they hold."),
     "moderate": Command("omniguard.entrypoints.moderate:moderate_app", "worker", "Judge one upload, without Kafka."),

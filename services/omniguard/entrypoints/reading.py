@@ -44,8 +44,8 @@ async def reader(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaConsumer]:
         await consumer.stop()
 
 
-async def partitions(kafka: KafkaSettings, names: Sequence[str]) -> list[TopicPartition]:
-    """Every partition of the named topics.
+async def partitions(kafka: KafkaSettings, names: Sequence[str], *, component: str = "operator") -> list[TopicPartition]:
+    """Every partition of the named topics, for who connects with the rights of `component`.
 
     Raises:
         Misconfigured: a topic does not exist or may not be read.
@@ -59,7 +59,7 @@ async def partitions(kafka: KafkaSettings, names: Sequence[str]) -> list[TopicPa
         await admin.close()
     if closed := sorted(topic["topic"] for topic in topics if topic["error_code"] == TopicAuthorizationFailedError.errno):
         raise Misconfigured(
-            f"found no right to read {', '.join(closed)}, expected it: add what `omniguard topics acls operator` lists"
+            f"found no right to read {', '.join(closed)}, expected it: add what `omniguard topics acls {component}` lists"
         )
     if missing := sorted(topic["topic"] for topic in topics if not topic["partitions"]):
         raise Misconfigured(f"found no topic {', '.join(missing)} at {kafka.bootstrap}, expected it: omniguard topics apply")

@@ -167,7 +167,7 @@ class TestTopics:
         assert Component.WORKER_LATE not in topics["content-events.backfill"].writers
         assert Component.WORKER_BACKFILL not in topics["content-events"].writers
         late = topics["content-events.late"].writers
-        assert late == {Component.WORKER_LIVE, Component.WORKER_BACKFILL, Component.OPERATOR}
+        assert late == {Component.WORKER_LIVE, Component.WORKER_BACKFILL, Component.OPERATOR, Component.PROBE}
         assert Component.PRODUCER in topics["content-events.backfill"].writers
 
     def test_a_dead_letter_has_room_for_the_largest_input(self) -> None:

@@ -1,6 +1,7 @@
-"""Writes what the chart holds copies of into `omniguard/files`, since Helm reads nothing outside a chart.
+"""Writes what the chart holds copies of into helm/omniguard/files, since Helm reads nothing outside a chart.
 
-`python helm/files.py` writes, `python helm/files.py --check` exits 1 and names what differs.
+    python -m deploy.files            write
+    python -m deploy.files --check    fail where one of them differs, and name it
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from pathlib import Path
 from omniguard.contracts.rights import rights
 from omniguard.contracts.topics import Component, Topic, Topics
 
-ROOT = Path(__file__).parent.parent
-FILES = Path(__file__).parent / "omniguard" / "files"
-OBSERVABILITY = ROOT / "services" / "omniguard" / "observability"
+ROOT = Path(__file__).parents[2]
+FILES = ROOT / "helm/omniguard/files"
+OBSERVABILITY = ROOT / "services/omniguard/observability"
 
 
 def wanted() -> dict[str, str]:
@@ -50,7 +51,7 @@ def main() -> None:
     differing = differences()
     if sys.argv[1:] == ["--check"]:
         if differing:
-            sys.exit(f"helm/omniguard/files differs from the package in {', '.join(differing)}: run python helm/files.py")
+            sys.exit(f"helm/omniguard/files differs from the package in {', '.join(differing)}: python -m deploy.files")
         return
     expected = wanted()
     for name in differing:

@@ -83,10 +83,10 @@ class GuardModel(Protocol):
         """What the loaded engine can take. Cheap: answered by the model's control path."""
 
     async def label(self, request: GuardRequest, media: Sequence[bytes], *, affinity: str = "") -> Label:
-        """Label, then categories where the label calls for them. `affinity` keeps one content on one replica."""
+        """Label, then categories where the label calls for them. `affinity`, the content's hash, keeps it at one replica."""
 
     async def critique(self, request: GuardRequest, media: Sequence[bytes], *, affinity: str = "") -> Critique:
-        """The whole critique, once it is written."""
+        """The whole critique, once it is written: by the replica that gave the label with this `affinity`, if it is there."""
 
 
 class AssessmentStore(Protocol):

@@ -1,10 +1,8 @@
-"""gRPC channels to Triton: one per address, and the order in which a request tries them."""
+"""gRPC channels to Triton: one for each address that the configured names lead to."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import random
 import socket
 import time
 from collections.abc import Sequence
@@ -17,7 +15,7 @@ from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 from omniguard.adapters.tls import tls_files
 from omniguard.settings import TritonSettings
 
-__all__ = ["ANSWER_LIMIT", "Access", "Channels", "Server", "rendezvous"]
+__all__ = ["ANSWER_LIMIT", "Access", "Channels", "Server"]
 
 _REQUEST_LIMIT = 64 * 1024 * 1024
 ANSWER_LIMIT = 4 * 1024 * 1024
@@ -37,6 +35,8 @@ _OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),
 )
 _RETIRE_SECONDS = 60.0
+_PATIENCE = 0.2
+"""Seconds that a request which knows servers waits to hear of others."""
 _RESTRICTED = "triton-grpc-protocol-"
 """What Triton puts before the KEY of `--grpc-restricted-protocol`."""
 
@@ -88,16 +88,6 @@ class Server:
     infer: Any
 
 
-def rendezvous(affinity: str, addresses: Sequence[str]) -> list[str]:
-    """Addresses by highest random weight: a content keeps its server, and one that goes moves only its own contents.
-
-    Without an affinity the order is random.
-    """
-    if not affinity:
-        return random.sample(list(addresses), len(addresses))
-    return sorted(addresses, key=lambda a: hashlib.blake2b(f"{affinity}\x00{a}".encode(), digest_size=8).digest(), reverse=True)
-
-
 class Channels:
     """Channels to every address that the configured names lead to now; names are looked up again every `refresh` seconds."""
 
@@ -106,29 +96,38 @@ class Channels:
         self._targets = tuple(targets)
         self._refresh = refresh
         self._access = access or Access()
+        self._closed = False
         self._looked_up = float("-inf")
+        self._looking: asyncio.Task[None] | None = None
+        self._found: dict[str, list[str]] = {}
         self._servers: dict[str, Server] = {}
         self._retiring: set[asyncio.Task[None]] = set()
-        self._lock = asyncio.Lock()
 
-    async def order(self, affinity: str) -> list[Server]:
-        """Servers in the order to try; empty while no name leads anywhere."""
-        async with self._lock:
-            if time.monotonic() - self._looked_up >= self._refresh:
-                await self._look_up()
-        return [self._servers[address] for address in rendezvous(affinity, list(self._servers))]
+    async def servers(self) -> list[Server]:
+        """All there are now; empty while no name leads anywhere."""
+        if time.monotonic() - self._looked_up >= self._refresh and not self._closed:
+            if self._looking is None or self._looking.done():
+                self._looking = asyncio.create_task(self._look_up())
+            # A slow name service must not hold up requests that know somebody to ask.
+            await asyncio.wait({self._looking}, timeout=_PATIENCE if self._servers else None)
+            if self._looking.done() and not self._looking.cancelled():
+                self._looking.result()  # raises what only a bug of ours raises
+        return list(self._servers.values())
 
     async def close(self) -> None:
         """Close every channel; requests in flight are cancelled."""
-        for task in self._retiring:
+        self._closed = True
+        tasks = [*self._retiring, *([] if self._looking is None else [self._looking])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._retiring, *(s.channel.close() for s in self._servers.values()), return_exceptions=True)
+        await asyncio.gather(*tasks, *(s.channel.close() for s in self._servers.values()), return_exceptions=True)
         self._servers.clear()
 
     async def _look_up(self) -> None:
         found = await asyncio.gather(*(_resolve(target) for target in self._targets))
+        self._found |= {target: some for target, some in zip(self._targets, found, strict=True) if some is not None}
         # Of two names that lead to one address the first stands: the certificate must name it.
-        addresses = {address: _host(t) for t, some in reversed(list(zip(self._targets, found, strict=True))) for address in some}
+        addresses = {address: _host(target) for target in reversed(self._targets) for address in self._found.get(target, ())}
         if not addresses:
             return  # name service away: what was known is the better guess, and the next request asks again
         self._looked_up = time.monotonic()
@@ -151,12 +150,12 @@ async def _retire(server: Server) -> None:
     await server.channel.close(_RETIRE_SECONDS)
 
 
-async def _resolve(target: str) -> list[str]:
-    """host:port to ip:port, IPv4 first: "localhost" must not count as two servers."""
+async def _resolve(target: str) -> list[str] | None:
+    """host:port to ip:port, IPv4 first: "localhost" must not count as two servers. None where the name service cannot say now."""
     port = target.rpartition(":")[2]
     try:
         found = await asyncio.get_running_loop().getaddrinfo(_host(target), int(port), type=socket.SOCK_STREAM)
-    except socket.gaierror:
-        return []
+    except socket.gaierror as error:
+        return None if error.errno == socket.EAI_AGAIN else []
     v4 = [f"{address[0]}:{port}" for family, _, _, _, address in found if family is socket.AF_INET]
     return v4 or [f"[{address[0]}]:{port}" for family, _, _, _, address in found if family is socket.AF_INET6]

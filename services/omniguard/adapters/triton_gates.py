@@ -36,6 +36,8 @@ class _Gate:
         self.probing: asyncio.Task[None] | None = None
         self.asked_at = 0.0
         self.why = ""
+        self.known = False
+        """It has answered."""
 
 
 class Gates:
@@ -45,7 +47,10 @@ class Gates:
     """
 
     def __init__(self, probe: Probe, clock: Clock, metrics: Metrics, part: str) -> None:
-        """Every server is tried until it fails. `part` is the metric's word for them."""
+        """A server is tried until it fails; one that comes while another answers, once it has answered a probe.
+
+        So a replica that is not ready yet costs no upload its time. `part` is the metric's word for them.
+        """
         self._probe, self._clock, self._metrics, self._part = probe, clock, metrics, part
         self._gates: dict[str, _Gate] = {}
         self._opened = asyncio.Event()
@@ -71,11 +76,13 @@ class Gates:
 
     def answered(self, server: Server) -> None:
         """It is there: those who wait go on."""
-        breaker = self._gate(server).breaker
-        was = breaker.state
-        breaker.succeeded()
+        gate = self._gate(server)
+        was, known = gate.breaker.state, gate.known
+        gate.breaker.succeeded()
+        gate.known = True
         if was is not BreakerState.CLOSED:
-            log.info("a server of the guard is back", address=server.address, stage=self._part)
+            news = "a server of the guard is back" if known else "a server of the guard answers for the first time"
+            log.info(news, address=server.address, stage=self._part)
             opened, self._opened = self._opened, asyncio.Event()
             opened.set()
             self._tell()
@@ -92,7 +99,7 @@ class Gates:
                 address=server.address,
                 stage=self._part,
             )
-            gate.probing = asyncio.create_task(self._until_there(gate))
+            self._begin_to_probe(gate)
         self._tell()
 
     async def close(self) -> None:
@@ -109,10 +116,19 @@ class Gates:
             if gate is not None and gate.probing is not None:
                 gate.probing.cancel()
             self._forget_closed()
+            others = any(each.known and each.breaker.state is BreakerState.CLOSED for each in self._gates.values())
             gate = self._gates[server.address] = _Gate(server)
+            gate.asked_at = self._clock.monotonic()
+            if others and not self._closed:
+                gate.why = "a server that has not answered yet"
+                gate.breaker.hold(gate.asked_at)
+                self._begin_to_probe(gate)
             self._tell()
         gate.asked_at = self._clock.monotonic()
         return gate
+
+    def _begin_to_probe(self, gate: _Gate) -> None:
+        gate.probing = asyncio.create_task(self._until_there(gate))
 
     def _forget_closed(self) -> None:
         """Addresses come and go, and a gate that is not closed is forgotten by its probing."""

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 import structlog
 
 from omniguard.adapters.clock import SystemClock
+from omniguard.adapters.lru import Lru
+from omniguard.adapters.triton_balance import Loads
 from omniguard.adapters.triton_channels import Access, Channels, Server
 from omniguard.adapters.triton_exchange import AnyEvent, Gone, Shut, Unavailable, Unreachable, ask, encode, malformed
 from omniguard.adapters.triton_gates import Gates
@@ -29,6 +31,8 @@ log = structlog.get_logger(__name__)
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 2.0
 _PROBE_SECONDS = 5.0
+_LABELS_KEPT = 10_000
+_LABEL_SECONDS = 600.0
 _OUTCOMES = {
     Reason.GUARD_UNAVAILABLE: "unavailable",
     Reason.GUARD_FAILED: "failed",
@@ -41,10 +45,10 @@ _OUTCOMES = {
 class TritonGuard:
     """`ports.GuardModel` over one or more Triton servers.
 
-    A request goes to the server that its affinity picks, to the next one where that is away, and round again after a
-    growing pause, until the request's `deadline_ms` is used up; without a deadline, for `patience` seconds. One request
-    without a deadline may take `longest` seconds. Cancelling a call cancels the request inside Triton. While no server can be
-    asked, requests wait for one without trying (`Gates`).
+    A request goes to the server that its affinity picks within bounded loads (`Loads`), a critique to the one that gave the
+    label; to the next one where that is away, and round again after a growing pause, until the request's `deadline_ms` is used
+    up; without a deadline, for `patience` seconds. One request without a deadline may take `longest` seconds. Cancelling a call
+    cancels the request inside Triton. While no server can be asked, requests wait for one without trying (`Gates`).
     """
 
     def __init__(
@@ -71,6 +75,9 @@ class TritonGuard:
         self._clock = clock or SystemClock()
         self._metrics = metrics
         self._watches: dict[str, Watch] = {}
+        self._loads = Loads()
+        self._labelled: Lru[str] = Lru(_LABELS_KEPT, _LABEL_SECONDS)
+        """Who gave the last label, by affinity."""
         part = "triton" if stage is Stage.FULL else "first_stage"
         self._gates = Gates(self._probe, self._clock, metrics, part)
         self._closed = False
@@ -125,16 +132,17 @@ class TritonGuard:
 
     async def _until_answered(self, request: GuardRequest, media: Sequence[bytes], affinity: str) -> list[AnyEvent]:
         if request.deadline_ms == 0:
-            raise await self._no_time(affinity)
+            raise await self._no_time()
         seconds = self._patience if request.deadline_ms is None else request.deadline_ms / 1000
         until = self._clock.monotonic() + seconds
         pause = _FIRST_PAUSE
         found = ""
         while (left := until - self._clock.monotonic()) > 0 and not self._closed:
-            servers = await self._channels.order(affinity)
-            for server in self._gates.open(servers):
+            servers = await self._channels.servers()
+            for server in self._in_turn(servers, request.mode, affinity):
                 try:
-                    return await self._try(server, request, media, until)
+                    with self._loads.under_way(server.address):
+                        events = await self._try(server, request, media, until)
                 except Unavailable as error:
                     found = str(error)
                     self._metrics.count("omniguard_guard_retries_total", mode=request.mode.value, stage=self._stage)
@@ -142,6 +150,10 @@ class TritonGuard:
                     if error.reason is not Reason.DEADLINE or not found:
                         raise
                     break  # the last attempt of many had little time left: what kept us is that no server was there
+                else:
+                    if request.mode is Mode.LABEL and affinity:
+                        self._labelled.put(affinity, server.address)
+                    return events
             if servers and not self._gates.open(servers):
                 found = self._gates.why(servers)
                 await self._gates.wait(min(left, _LONGEST_PAUSE))  # and then look whether the names lead elsewhere
@@ -151,9 +163,19 @@ class TritonGuard:
             pause = min(pause * 2, _LONGEST_PAUSE)
         raise _away(found, seconds)
 
-    async def _no_time(self, affinity: str) -> Retryable:
+    def _in_turn(self, servers: Sequence[Server], mode: Mode, affinity: str) -> Iterator[Server]:
+        """Those that may be asked, each once: loads and gates are looked at again before each."""
+        tried: set[str] = set()
+        while left := {s.address: s for s in self._gates.open(servers) if s.address not in tried}:
+            # The prefix that the label left in that server's cache is worth more to a critique than a shorter queue elsewhere.
+            labelled = self._labelled.get(affinity) if mode is Mode.CRITIQUE else None
+            address = labelled if labelled in left else self._loads.choose(affinity, list(left))
+            tried.add(address)
+            yield left[address]
+
+    async def _no_time(self) -> Retryable:
         """Why a request that comes too late is not answered: it would not have been in time either, where nobody is there."""
-        servers = await self._channels.order(affinity)
+        servers = await self._channels.servers()
         if servers and not self._gates.open(servers):
             return _away(self._gates.why(servers), 0.0)
         return Retryable(Reason.DEADLINE, "guard model: found no time left to ask, expected a deadline in the future")

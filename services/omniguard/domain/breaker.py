@@ -53,6 +53,10 @@ class Breaker:
         """Seconds until it may admit somebody."""
         return 0.0 if self.state is BreakerState.CLOSED else max(0.0, self._next - now)
 
+    def hold(self, now: float) -> None:
+        """Open it before anybody tried: the first try is its own, and may come at once."""
+        self.state, self._next = BreakerState.OPEN, now
+
     def succeeded(self) -> None:
         """A try was answered, whenever it began: the server is there."""
         self.state, self._row, self._pause = BreakerState.CLOSED, 0, self._rules.first_pause

@@ -17,7 +17,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from omniguard.domain.content import Segment, Turn
+from omniguard.domain.content import FetchedPart, Segment, Turn
 
 Field: TypeAlias = "bool | int | float | str | bytes | Sequence[Field] | None"
 """What a key may be made of."""
@@ -45,6 +45,14 @@ def assessment_key(
     """
     turns = [(turn.role, turn.text) for turn in context]
     return f"og:a:{tenant}:{digest((tenant, parts, turns, prompt_digest, model_digest, plan_digest))}"
+
+
+def content_hash(tenant: str, parts: Sequence[FetchedPart]) -> str:
+    """Of what an upload holds, whatever its id: modalities and bytes of its parts, in their order.
+
+    No key of the store: it keeps equal contents, and all that is asked about one, at one replica of the guard.
+    """
+    return digest((tenant, [(part.modality.value, part.sha256) for part in parts]))
 
 
 def segment_key(tenant: str, segment_digest: str, prompt_digest: str, model_digest: str, plan_digest: str) -> str:

@@ -54,12 +54,15 @@ class Critic:
         segments: Sequence[Segment],
         *,
         tenant: str,
-        content: str,
+        affinity: str,
         categories: tuple[WireCategory, ...],
         context: tuple[Turn, ...],
         traceparent: str | None,
     ) -> Critique | NoCritique:
-        """Explain a decision by the segments that decided most. Never raises for the guard's failings."""
+        """Explain a decision by the segments that decided most. Never raises for the guard's failings.
+
+        `affinity` is the one that the labels were asked with.
+        """
         until = time.monotonic() + self.timeout
         if self.waiting >= self._concurrency + self._queue:
             return NoCritique.SHED
@@ -81,7 +84,7 @@ class Critic:
             async with asyncio.timeout(self.timeout), self._slots:
                 left = max(0, int((until - time.monotonic()) * 1000))
                 asked = request.model_copy(update={"max_tokens": self.budget, "deadline_ms": left})
-                return await self._guard.critique(asked, media, affinity=content)
+                return await self._guard.critique(asked, media, affinity=affinity)
         except TimeoutError:
             return NoCritique.TIMEOUT
         except Retryable as error:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from omniguard.domain.cache_keys import assessment_key
+from omniguard.domain.cache_keys import assessment_key, content_hash
 from omniguard.domain.cascade import GoesOn, Stage
 from omniguard.domain.content import FetchedPart, MediaInfo, Part, Segment, Upload
 from omniguard.domain.deadline import Deadline
@@ -269,6 +269,7 @@ class Examine:
             plan_digest=exam.plan.digest,
             traceparent=traceparent(),
             role=roles.pop() if len(roles) == 1 else None,
+            affinity=content_hash(upload.identity.tenant, exam.fetched),
             memo=len(exam.fetched) > 1 or len(text) > exam.plan.text_window or bool(exam.infos),
         )
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import structlog
 
+from omniguard.domain.cache_keys import content_hash
 from omniguard.domain.content import Segment
 from omniguard.domain.decision import Status
 from omniguard.domain.policy import Outcome
@@ -49,7 +50,7 @@ class Explain:
         written: Critique | NoCritique | None = exam.assessment.critique
         if written is None:
             with span("omniguard.critique", stage="critique"):
-                written = await self._or(slot, self._write(task, verdict, segments), NoCritique.UNAVAILABLE)
+                written = await self._or(slot, self._write(task, exam, verdict, segments), NoCritique.UNAVAILABLE)
             if isinstance(written, Critique) and not slot.superseded:
                 exam.kept = replace(exam.assessment, critique=written)
                 await self.examine.keep(exam, task)
@@ -69,7 +70,7 @@ class Explain:
             if promised and earlier.id != verdict.critique_ref:
                 await self._publish(earlier, NoCritique.UNAVAILABLE)
 
-    async def _write(self, task: Task, verdict: Verdict, segments: list[Segment]) -> Critique | NoCritique:
+    async def _write(self, task: Task, exam: Examination, verdict: Verdict, segments: list[Segment]) -> Critique | NoCritique:
         if not segments:
             return NoCritique.UNAVAILABLE
         upload, policy = task.upload, task.tenant.policy
@@ -77,7 +78,7 @@ class Explain:
             verdict.decision,
             segments,
             tenant=upload.identity.tenant,
-            content=upload.identity.key,
+            affinity=content_hash(upload.identity.tenant, exam.fetched),
             categories=wire_categories(policy),
             context=upload.context,
             traceparent=traceparent(),

@@ -33,7 +33,8 @@ class Brief:
 
     `memo` is False where the upload is one segment: its assessment, kept a moment later, would be the same record twice.
     `text` is all the upload says, judged together with each medium; `role` is its parts', if they have one in common. `floor` is
-    the policy's lowest threshold, as a score of the model.
+    the policy's lowest threshold, as a score of the model. `affinity` is the hash of the upload's content:
+    what is asked about one goes to one replica of the guard.
     """
 
     tenant: str
@@ -51,6 +52,7 @@ class Brief:
     traceparent: str | None = None
     memo: bool = True
     role: str | None = None
+    affinity: str = ""
 
 
 class Judge:
@@ -164,7 +166,7 @@ class Judge:
                 priority=brief.priority,
                 traceparent=brief.traceparent,
             )
-            return await self._guard.label(request, blobs, affinity=brief.content)
+            return await self._guard.label(request, blobs, affinity=brief.affinity)
 
         assert findings.suspicion is not None
         label = await self._trials.ask(findings.suspicion, ask)

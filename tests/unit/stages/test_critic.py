@@ -32,7 +32,7 @@ async def write(critic: Critic, *segments: Segment, made: Decision | None = None
         made or decision(),
         segments or (TEXT,),
         tenant="acme",
-        content="acme|c1",
+        affinity="hash",
         categories=wire_categories(POLICY),
         context=(Turn("user", "earlier"),),
         traceparent=None,
@@ -49,7 +49,7 @@ async def test_a_critique_explains_what_was_decided() -> None:
     assert isinstance(written, Critique)
     (call,) = guard.calls
     assert (call.request.mode, call.request.label, call.request.categories) == (Mode.CRITIQUE, "unsafe", ("violent_crimes",))
-    assert (call.request.priority, call.affinity) == (Priority.CRITIQUE, "acme|c1")
+    assert (call.request.priority, call.affinity) == (Priority.CRITIQUE, "hash")
 
 
 async def test_harm_without_a_name_is_unsafe_and_the_guard_is_told_no_name() -> None:

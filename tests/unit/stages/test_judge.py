@@ -60,6 +60,7 @@ class Judged:
             priority=1,
             model=replace(MODEL, digest=self.guard.digest),
             plan_digest="plan",
+            affinity="hash",
         )
         return replace(brief, **changes)
 
@@ -230,7 +231,7 @@ async def test_the_guard_is_told_what_time_is_left_and_whose_content_it_is(judge
     left = Deadline(judged.clock.monotonic() + 2.5)
     await judged.scores(image(), deadline=left, context=(Turn("user", "earlier"),))
     (call,) = judged.guard.calls
-    assert (call.request.deadline_ms, call.affinity, call.request.categories_from) == (2500, "acme|c1", 0.5)
+    assert (call.request.deadline_ms, call.affinity, call.request.categories_from) == (2500, "hash", 0.5)
     assert [(t.role, t.text) for t in call.request.context] == [("user", "earlier")]
 
 

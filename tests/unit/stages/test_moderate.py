@@ -127,6 +127,17 @@ async def test_a_kept_assessment_brings_its_critique(bench: Bench) -> None:
     assert (bench.critiques[1].verdict_id, bench.critiques[1].segments[0].part) == (again.critique_ref, "other")
 
 
+async def test_one_content_is_asked_about_at_one_replica_whatever_its_id_and_another_at_another(bench: Bench) -> None:
+    for content, words in (("c1", "stab"), ("c2", "stab"), ("c3", "stab again")):
+        await bench.upload(text(words), content_id=content)
+        await bench.store.forget(f"acme|{content}")
+    calls = [(call.request.mode, call.affinity) for call in bench.guard.calls if call.request.mode is not Mode.CAPABILITIES]
+    assert [mode for mode, _ in calls] == [Mode.LABEL, Mode.CRITIQUE] * 3
+    first, other = calls[0][1], calls[4][1]
+    assert [affinity for _, affinity in calls] == [first] * 4 + [other] * 2
+    assert first != other
+
+
 async def test_a_critique_that_failed_is_written_for_the_next_upload_of_the_same(tmp_path: Path) -> None:
     guard = NoCritiques(WORDS)
     bench = Bench(tmp_path, guard=guard, objects={"a.png": png(8, 8)})

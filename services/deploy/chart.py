@@ -3,7 +3,8 @@
     python -m deploy.chart            write helm/omniguard/README.md (between its markers) and values.schema.json (descriptions)
     python -m deploy.chart --check    fail where one of them is not what the comments make
 
-A comment that begins with `# -- ` describes the key below it; further comment lines go on with it.
+A comment that begins with `# -- ` describes the key below it; further comment lines go on with it. What `settings` may hold is
+made from omniguard/settings.py: every name that is no secret, with its type and bounds.
 """
 
 from __future__ import annotations
@@ -15,13 +16,20 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from pydantic import BaseModel, SecretStr
 from ruamel.yaml import YAML
+
+from omniguard.settings import Settings
 
 CHART = Path(__file__).parents[2] / "helm/omniguard"
 BEGIN, END = "<!-- values: begin -->", "<!-- values: end -->"
 _WIDTH = 130
+_KEPT = {
+    "type", "enum", "items", "pattern", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength",
+    "minItems", "additionalProperties",
+}  # fmt: skip
 _KEY = re.compile(r"( *)([A-Za-z][\w.-]*):(?: |$)")
 
 
@@ -71,15 +79,43 @@ def readme(text: str, values: str) -> str:
 
 
 def schema(text: str, values: str) -> str:
-    """The schema with each description made anew; a key that it lacks is left to its test."""
+    """The schema with descriptions and settings made anew; a key that it lacks is left to its test."""
     whole = json.loads(text)
+    whole["$defs"]["settings"] = settings_schema()
     for value in described(values):
-        part: Any = whole
-        for key in value.path:
-            part = part.get("properties", {}).get(key) if part is not None else None
-        if part is not None:
+        if (part := _property(whole, value.path)) is not None:
             part["description"] = value.text
     return _form(whole) + "\n"
+
+
+def _property(part: Any, path: tuple[str, ...]) -> Any:
+    """The schema of a key; None where it lies behind a reference, whose own description stands."""
+    for key in path:
+        part = part.get("properties", {}).get(key)
+        if part is None:
+            return None
+    return part
+
+
+def settings_schema() -> dict[str, Any]:
+    """What the groups of settings take that are groups by name alone: credentials of object stores have a value of their own."""
+    groups = {name: field.annotation for name, field in Settings.model_fields.items() if isinstance(field.annotation, type)}
+    return _closed({name: _closed(dict(_settings(group))) for name, group in groups.items() if issubclass(group, BaseModel)})
+
+
+def _settings(group: type[BaseModel]) -> Iterator[tuple[str, Any]]:
+    known = group.model_json_schema()
+    for name, field in group.model_fields.items():
+        if SecretStr in (field.annotation, *get_args(field.annotation)):
+            continue
+        found = known["properties"][name]
+        found = next((each for each in found.get("anyOf", ()) if each != {"type": "null"}), found)
+        found = known["$defs"][found["$ref"].rpartition("/")[2]] if "$ref" in found else found
+        yield name, {"description": field.description} | {key: each for key, each in found.items() if key in _KEPT}
+
+
+def _closed(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": False, "properties": properties}
 
 
 def main(arguments: list[str]) -> int:
@@ -145,18 +181,19 @@ def _row(value: Value) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
-def _form(value: Any, indent: int = 0) -> str:
-    """JSON in which whatever fits stands on one line."""
+def _form(value: Any, indent: int = 0, begun: int = 0) -> str:
+    """JSON in which whatever fits stands on one line; `begun` is how much of its first line is taken."""
     line = json.dumps(value, ensure_ascii=False)
-    if len(line) + indent + 30 <= _WIDTH or not isinstance(value, dict | list):
+    if len(line) + begun + 1 <= _WIDTH or not isinstance(value, dict | list):
         return line
     pad = " " * (indent + 2)
     if isinstance(value, dict):
-        items = [f"{json.dumps(key)}: {_form(each, indent + 2)}" for key, each in value.items()]
+        keys = {key: f"{pad}{json.dumps(key)}: " for key in value}
+        items = [f"{keys[key]}{_form(each, indent + 2, len(keys[key]))}" for key, each in value.items()]
     else:
-        items = [_form(each, indent + 2) for each in value]
+        items = [f"{pad}{_form(each, indent + 2, indent + 2)}" for each in value]
     opening, closing = "{}" if isinstance(value, dict) else "[]"
-    return f"{opening}\n{pad}" + f",\n{pad}".join(items) + f"\n{' ' * indent}{closing}"
+    return "\n".join((opening, ",\n".join(items), " " * indent + closing))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ ARGS ?=
 PIP_AUDIT ?= pip-audit@2.10.1
 ADVISORIES ?=
 
-.PHONY: audit licences help setup demo test test-alerts test-engines faults faults-table fuzz lint types docs check bench load clean
+.PHONY: audit licences help setup demo test test-alerts test-cluster cluster-table test-engines faults faults-table fuzz lint types docs check bench load clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -50,6 +50,12 @@ faults: $(READY)  ## the fault tests in their long form; EVENTS=, KILLS=, REBALA
 	FAULTS_EVENTS=$(or $(EVENTS),100000) FAULTS_KILLS=$(or $(KILLS),50) FAULTS_REBALANCES=$(or $(REBALANCES),50) \
 	FAULTS_OUTAGE=$(or $(OUTAGE),20000) FAULTS_MEASURED=$(CURDIR)/out/faults.jsonl \
 	$(PY) -m pytest tests/faults tests/unit/stages/test_outage.py -m "$(or $(ONLY),long or not long)" --timeout 14400 -s $(ARGS)
+
+test-cluster: $(READY)  ## the chart on a real Kubernetes, two nodes: kt's, or that of KUBECONFIG (CONTRIBUTING.md); make images first
+	PYTHONPATH=services:tests $(PY) -m kubernetes $(ARGS)
+
+cluster-table: $(READY)  ## write what `make test-cluster` measured into docs/cluster.md
+	PYTHONPATH=services:tests $(PY) -m kubernetes.table out/cluster.jsonl
 
 faults-table: $(READY)  ## write what `make faults` measured into docs/reliability.md
 	PYTHONPATH=services:tests $(PY) -m faults.table out/faults.jsonl

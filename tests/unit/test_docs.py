@@ -20,7 +20,7 @@ from omniguard.reference import settings_page
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
 COMMANDS = dict(commands())
-OTHER_VARIABLES = {"OMNIGUARD_ASSETS", "OMNIGUARD_CACHE"}
+OTHER_VARIABLES = {"OMNIGUARD_ASSETS", "OMNIGUARD_CACHE", "OMNIGUARD_LOAD_IMAGE", "OMNIGUARD_TEST_HOST"}
 """Of the developer's tools, not of the worker: no settings."""
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 

@@ -31,9 +31,11 @@ _DOWNLOAD_MEGABYTES = 300  # the jars, 75 MB of Maven's own repository, and room
 class Kafka:
     """One broker whose topics are created explicitly and whose groups form without waiting.
 
-    `settings` are added to its own and win over them; `format_args` go to the storage tool, as `--add-scram …`.
+    `settings` are added to its own and win over them; `format_args` go to the storage tool, as `--add-scram …`. `host` is the
+    address that clients are told and served at; the controller stays on loopback.
     """
 
+    host: str = "127.0.0.1"
     settings: Mapping[str, str] = field(default_factory=dict)
     format_args: tuple[str, ...] = ()
     name: Literal["kafka"] = "kafka"
@@ -51,7 +53,7 @@ class Kafka:
         home.mkdir(parents=True, exist_ok=True)
         require_space(home, 500)
         settings = home / "server.properties"
-        settings.write_text(_settings(home, ports, self.settings))
+        settings.write_text(_settings(self.host, home, ports, self.settings))
         logging = home / "log4j2.properties"
         logging.write_text(_DATA.joinpath("log4j2.properties").read_text())
         options = (*_JVM, f"-Dlog4j2.configurationFile={logging}", "-cp", f"{_jars()}/*")
@@ -63,7 +65,7 @@ class Kafka:
     def ready(self, ports: Ports) -> bool:
         """True once the broker lists itself, hence has left the controller's fence."""
         try:
-            return _brokers(ports["kafka"]) > 0
+            return _brokers(self.host, ports["kafka"]) > 0
         except (OSError, struct.error):
             return False
 
@@ -72,11 +74,11 @@ class Kafka:
 
     def urls(self, ports: Ports) -> dict[str, str]:
         """`kafka`: bootstrap servers."""
-        return {"kafka": f"127.0.0.1:{ports['kafka']}"}
+        return {"kafka": f"{self.host}:{ports['kafka']}"}
 
 
-def _settings(home: Path, ports: Ports, more: Mapping[str, str]) -> str:
-    broker, controller = f"127.0.0.1:{ports['kafka']}", f"127.0.0.1:{ports['controller']}"
+def _settings(host: str, home: Path, ports: Ports, more: Mapping[str, str]) -> str:
+    broker, controller = f"{host}:{ports['kafka']}", f"127.0.0.1:{ports['controller']}"
     values = {
         "process.roles": "broker,controller",
         "node.id": "1",
@@ -119,11 +121,11 @@ def _format(java: str, options: tuple[str, ...], settings: Path, more: tuple[str
         raise DevStackError(f"Kafka's storage could not be formatted:\n{last_lines(done.stdout + done.stderr)}")
 
 
-def _brokers(port: int) -> int:
+def _brokers(host: str, port: int) -> int:
     """How many brokers a Metadata request (version 1, no topics) lists."""
     client = b"omniguard"
     body = struct.pack(">hhih", 3, 1, 1, len(client)) + client + struct.pack(">i", 0)
-    with socket.create_connection(("127.0.0.1", port), 2.0) as connection:
+    with socket.create_connection((host, port), 2.0) as connection:
         connection.sendall(struct.pack(">i", len(body)) + body)
         (size,) = struct.unpack(">i", connection.recv(4, socket.MSG_WAITALL))
         _, brokers = struct.unpack(">ii", connection.recv(min(size, 4096), socket.MSG_WAITALL)[:8])

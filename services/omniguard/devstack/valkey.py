@@ -17,8 +17,9 @@ from omniguard.devstack.process import Launch
 
 @dataclass(frozen=True, slots=True)
 class Valkey:
-    """A Redis-compatible server without persistence: a restart is an empty cache."""
+    """A Redis-compatible server without persistence: a restart is an empty cache. `host` is the address it listens on."""
 
+    host: str = "127.0.0.1"
     name: Literal["redis"] = "redis"
     port_names: tuple[str, ...] = ("redis",)
     start_limit: float = 30.0
@@ -33,7 +34,8 @@ class Valkey:
         home.mkdir(parents=True, exist_ok=True)
         options = {
             "port": str(ports["redis"]),
-            "bind": "127.0.0.1",
+            "bind": self.host,
+            "protected-mode": "yes" if self.host == "127.0.0.1" else "no",  # else others are refused: there is no password
             "dir": str(home),
             "save": "",
             "appendonly": "no",
@@ -47,7 +49,7 @@ class Valkey:
     def ready(self, ports: Ports) -> bool:
         """True once PING is answered by PONG."""
         try:
-            with socket.create_connection(("127.0.0.1", ports["redis"]), 1.0) as connection:
+            with socket.create_connection((self.host, ports["redis"]), 1.0) as connection:
                 connection.sendall(b"PING\r\n")
                 return connection.recv(5) == b"+PONG"
         except OSError:
@@ -58,7 +60,7 @@ class Valkey:
 
     def urls(self, ports: Ports) -> dict[str, str]:
         """`redis`: a URL for redis-py."""
-        return {"redis": f"redis://127.0.0.1:{ports['redis']}/0"}
+        return {"redis": f"redis://{self.host}:{ports['redis']}/0"}
 
 
 def _server() -> Path:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import orjson
 from aiokafka import AIOKafkaProducer
 
-from faults.invariants import check_invariants
+from faults.invariants import assert_kept
 from faults.observer import Observer
+from faults.tally import Tally
 from omniguard.contracts.cloudevents import timestamp
 from omniguard.contracts.content_event import CONTENT_EVENT
 from omniguard.contracts.topics import Topics
@@ -66,6 +66,23 @@ class Outcome:
         )
 
 
+class Noted(Tally):
+    """The promises over everything on the topics, and each verdict of the stream."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: dict[str, Sent] = {}
+        self.said: list[VerdictData] = []
+        self.ends: dict[str, float] = {}
+
+    def verdict(self, said: VerdictData) -> None:
+        super().verdict(said)
+        if said.content_id in self.sent:
+            self.said.append(said)
+            if said.status is not Status.PROVISIONAL:
+                self.ends.setdefault(said.content_id, time.monotonic())
+
+
 class Uploads:
     """Uploads of texts to all partitions in turn, whatever comes back. Use as an async context manager; sends until `outcome`."""
 
@@ -73,27 +90,27 @@ class Uploads:
         self._bootstrap, self._topics, self._partitions = bootstrap, Topics(), partitions
         self._pause = 1 / per_second
         self._run = uuid.uuid4().hex[:8]
-        self.sent: dict[str, Sent] = {}
-        self._ended: dict[str, float] = {}
-        self._taken = 0
+        self._notes = Noted()
+        self._sending = self._watching = True
 
     async def __aenter__(self) -> Uploads:
         self._producer = AIOKafkaProducer(bootstrap_servers=self._bootstrap, acks="all", enable_idempotence=True)
         await self._producer.start()
-        self._observer = await Observer(self._bootstrap, self._topics).__aenter__()
-        self._tasks = [asyncio.create_task(self._send()), asyncio.create_task(self._watch())]
+        self._observer = await Observer(self._bootstrap, self._topics, self._notes).__aenter__()
+        self._sender, self._watcher = asyncio.create_task(self._send()), asyncio.create_task(self._watch())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            await _cancel(task)
+        for task in (self._sender, self._watcher):
+            task.cancel()
+        await asyncio.gather(self._sender, self._watcher, return_exceptions=True)
         await self._observer.__aexit__()
         await self._producer.stop()
 
     async def flows(self, more: int = 20) -> None:
         """Wait until so many more uploads have ended."""
-        wanted = len(self._ended) + more
-        await self.until(lambda: len(self._ended) >= wanted, f"{more} more verdicts")
+        wanted = len(self._notes.ends) + more
+        await self.until(lambda: len(self._notes.ends) >= wanted, f"{more} more verdicts")
 
     async def outcome(self, fault: float | None = None) -> Outcome:
         """End the stream, wait until all of it has ended, and assert what is promised of it."""
@@ -103,43 +120,47 @@ class Uploads:
                 lambda: self._partitions_answered(fault), "verdicts of uploads sent after the fault, on every partition"
             )
             first = max(self._firsts(fault).values())
-        await _cancel(self._tasks[0])
-        await self.until(lambda: len(self._ended) >= len(self.sent), "the verdicts of all uploads")
-        rest = None if fault is None else max(self._ended.values()) - fault
-        await _cancel(self._tasks[1])
+        self._sending = False
+        await self._sender
+        await self.until(lambda: len(self._notes.ends) >= len(self._notes.sent), "the verdicts of all uploads")
+        rest = None if fault is None else max(self._notes.ends.values()) - fault
+        self._watching = False
+        await self._watcher
         await self._observer.until_committed(PATIENCE, tuple(Lane))
+        await self._observer.read()
         return self._judged(first, rest)
 
-    async def until(self, done: object, what: str) -> None:
+    async def until(self, done: Callable[[], object], what: str) -> None:
         """Wait for a condition on what was seen, and fail where the stream itself has."""
-        assert callable(done)
         until = time.monotonic() + PATIENCE
         while not done():
-            for task in self._tasks:
-                if task.done() and not task.cancelled():
+            for task in (self._sender, self._watcher):
+                if task.done():
                     task.result()
-            left = [name for name in self.sent if name not in self._ended]
+            left = [name for name in self._notes.sent if name not in self._notes.ends]
             assert time.monotonic() < until, (
-                f"not within {PATIENCE:.0f} s: {what}; {len(self.sent)} sent, without verdict: {left[:20]}"
+                f"not within {PATIENCE:.0f} s: {what}; {len(self._notes.sent)} sent, without verdict: {left[:20]}"
             )
             await asyncio.sleep(_LOOK_SECONDS)
 
     def _judged(self, first: float | None, rest: float | None) -> Outcome:
-        seen = self._observer.seen
-        check_invariants(seen, seed=0)
-        mine = [v for v in seen.verdicts if v.content_id in self.sent]
-        wrong = [_shown(v) for v in mine if v.status is Status.FINAL and (v.action == "allow") is self.sent[v.content_id].harmful]
+        notes, sent = self._notes, self._notes.sent
+        assert_kept(notes.report(), seed=0)
+        assert not notes.suspects, f"suspected though nothing kills a worker: {notes.suspects}"
+        wrong = [
+            _shown(v) for v in notes.said if v.status is Status.FINAL and (v.action == "allow") is sent[v.content_id].harmful
+        ]
         assert not wrong, f"wrong answers: {wrong}"
-        unsure = {v.content_id for v in mine if v.status is Status.INDETERMINATE}
-        slowest = max(self._ended[name] - sent.at for name, sent in self.sent.items())
-        duplicates = len(mine) - len({v.verdict_id for v in mine})
-        return Outcome(len(self.sent), len(unsure), duplicates, slowest, first, rest)
+        unsure = {v.content_id for v in notes.said if v.status is Status.INDETERMINATE}
+        slowest = max(notes.ends[name] - each.at for name, each in sent.items())
+        duplicates = len(notes.said) - len({v.verdict_id for v in notes.said})
+        return Outcome(len(sent), len(unsure), duplicates, slowest, first, rest)
 
     def _firsts(self, fault: float) -> dict[int, float]:
         """For each partition the seconds after the fault at which the first upload sent after it had its verdict."""
         firsts: dict[int, float] = {}
-        for name, at in self._ended.items():
-            sent = self.sent[name]
+        for name, at in self._notes.ends.items():
+            sent = self._notes.sent[name]
             if sent.at >= fault:
                 firsts[sent.partition] = min(at - fault, firsts.get(sent.partition, float("inf")))
         return firsts
@@ -148,21 +169,16 @@ class Uploads:
         return len(self._firsts(fault)) == self._partitions
 
     async def _watch(self) -> None:
-        while True:
-            verdicts = (await self._observer.read()).verdicts
-            now = time.monotonic()
-            for each in verdicts[self._taken :]:
-                if each.content_id in self.sent and each.status is not Status.PROVISIONAL:
-                    self._ended.setdefault(each.content_id, now)
-            self._taken = len(verdicts)
+        while self._watching:
+            await self._observer.read()
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def _send(self) -> None:
-        while True:
-            number = len(self.sent)
+        while self._sending:
+            number = len(self._notes.sent)
             sent = Sent(number % self._partitions, time.monotonic(), number % _EVERY == 0)
             name = f"{self._run}-{number}"
-            self.sent[name] = sent
+            self._notes.sent[name] = sent
             text = f"{_HARMFUL if sent.harmful else _HARMLESS} ({name})"
             await send(self._producer, name, text, partition=sent.partition)
             await asyncio.sleep(max(0.0, sent.at + self._pause - time.monotonic()))
@@ -193,9 +209,3 @@ async def send(
 
 def _shown(said: VerdictData) -> str:
     return f"{said.content_id} {said.status} {said.action}"
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task

@@ -76,10 +76,12 @@ types: $(READY)  ## mypy, strict
 docs: $(READY)  ## write the generated pages of docs/ anew
 	$(PY) -m omniguard.reference docs
 	$(PY) -m omniguard contract export
+	$(PY) -m omniguard.observability.dashboards
 
 check: lint types  ## lint, types, and generated pages that differ from the code
 	$(PY) -m omniguard contract check
 	$(PY) -m omniguard.reference --check docs
+	$(PY) -m omniguard.observability.dashboards --check
 	$(PY) -m locks.licences --check
 
 licences: $(READY)  ## write docs/licenses.md: the licence of every locked package

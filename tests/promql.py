@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 
 from omniguard.observability import COUNTERS, GAUGES, HISTOGRAMS, MetricSpec
 
-OF_PROMETHEUS = {"instance", "job", "pod", "namespace"}
+OF_PROMETHEUS = {"instance", "job", "pod", "namespace", "release"}
 """Labels that the scraping side adds."""
 _SELECTOR = re.compile(r"(omniguard[a-zA-Z0-9_:]+)(?:\{([^}]*)\})?")
 _MATCHER = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"')

@@ -232,7 +232,6 @@ _OPTIONS: Final[Mapping[Kind, dict[str, Any]]] = {
         "colorMode": "value",
         "justifyMode": "auto",
         "textMode": "auto",
-        "wideLayout": True,
         "orientation": "auto",
         "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
     },

@@ -101,6 +101,25 @@ async def test_a_record_it_cannot_read_stops_the_consumer(kafka_url: str, topic_
         await take(consume(kafka_url, f"{topic_prefix}g", topic=topic), 1)
 
 
+async def test_a_probe_is_neither_told_nor_applied_whatever_it_says(
+    kafka_url: str, topic_prefix: str, producer: AIOKafkaProducer
+) -> None:
+    topic = f"{topic_prefix}verdicts"
+    await _send_probe(producer, topic)
+    await send(producer, topic, "final")
+    table = VerdictTable()
+    (verdict,) = await take(consume(kafka_url, f"{topic_prefix}g", table, topic=topic), 1)
+    assert (verdict.key, len(table)) == ("acme|post-17", 1)
+
+
+async def _send_probe(producer: AIOKafkaProducer, topic: str) -> None:
+    """One that claims to be enforced, on the partition that is read next."""
+    example = orjson.loads((EXAMPLES / "verdict-final.json").read_bytes())
+    example["value"]["data"] |= {"tenant": "_omniguard", "enforce": True}
+    key = example["key"].encode()
+    await producer.send_and_wait(topic, orjson.dumps(example["value"]), key)
+
+
 async def test_ctrl_c_ends_what_the_readme_prints_without_a_traceback(
     kafka_url: str, topic_prefix: str, producer: AIOKafkaProducer
 ) -> None:

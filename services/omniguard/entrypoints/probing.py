@@ -29,7 +29,7 @@ from omniguard.entrypoints.uploads import content_event
 from omniguard.errors import Misconfigured
 from omniguard.settings import KafkaSettings
 
-__all__ = ["Expect", "Outcome", "Step", "judge", "probe"]
+__all__ = ["Expect", "Outcome", "Step", "judge", "probe", "texts"]
 
 LOOK_SECONDS = 10.0
 """For asking the broker about the group, once the verdict is late."""
@@ -87,8 +87,8 @@ async def probe(kafka: KafkaSettings, lane: Lane, expect: Expect, seconds: float
 
     """
     quieten()
-    topics, texts = Topics(kafka.topic_prefix), _texts()
-    outcomes = [Outcome(name, f"probe-{name}-{secrets.token_hex(6)}") for name in texts]
+    topics, sent = Topics(kafka.topic_prefix), texts()
+    outcomes = [Outcome(name, f"probe-{name}-{secrets.token_hex(6)}") for name in sent]
     began = time.monotonic()
     async with reader(kafka) as consumer:
         consumer.assign(await partitions(kafka, [topics.verdicts], component=_COMPONENT))
@@ -97,7 +97,7 @@ async def probe(kafka: KafkaSettings, lane: Lane, expect: Expect, seconds: float
             await consumer.position(partition)  # else "the end" would be wherever it is at the first fetch
         try:
             async with asyncio.timeout(seconds):
-                await _publish(kafka, topics.content(lane), outcomes, texts)
+                await _publish(kafka, topics.content(lane), outcomes, sent)
                 await _read(consumer, outcomes, expect, began)
         except (TimeoutError, _NotTaken) as error:
             await _explain(kafka, topics, lane, outcomes, str(error) or f"no answer within {seconds:g} s")
@@ -130,8 +130,8 @@ def _indeterminate(said: VerdictData) -> str:
     return f"found indeterminate: {said.reason}{f' ({problems})' if problems else ''}, expected a final verdict"
 
 
-def _texts() -> dict[str, str]:
-    """New words each time, for what was judged before is answered from the cache."""
+def texts() -> dict[str, str]:
+    """What is published, by the upload's name: new words each time, for what was judged before is answered from the cache."""
     number = secrets.randbelow(900_000) + 100_000
     return {
         "harmless": f"We planted tulips and herbs in the garden this morning. Order number {number} is ready for pickup.",
@@ -139,11 +139,11 @@ def _texts() -> dict[str, str]:
     }
 
 
-async def _publish(kafka: KafkaSettings, topic: str, outcomes: Sequence[Outcome], texts: Mapping[str, str]) -> None:
+async def _publish(kafka: KafkaSettings, topic: str, outcomes: Sequence[Outcome], words: Mapping[str, str]) -> None:
     try:
         async with _producer(kafka) as producer:
             for each in outcomes:
-                parts = [{"id": "p0", "modality": "text", "text": texts[each.name]}]
+                parts = [{"id": "p0", "modality": "text", "text": words[each.name]}]
                 sent = content_event(topic, parts, tenant=RESERVED, content_id=each.content_id)
                 taken = await producer.send_and_wait(sent.topic, sent.value, sent.key, headers=list(sent.headers.items()))
                 each.step, each.partition, each.offset = Step.NOT_CONSUMED, taken.partition, taken.offset

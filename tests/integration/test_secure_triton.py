@@ -77,7 +77,7 @@ async def test_mutual_tls(secure_triton: SecureTriton, secured: Secured) -> None
 
 async def test_a_host_behind_several_addresses_is_checked_by_its_name(secure_triton: SecureTriton, secured: Secured) -> None:
     channels = Channels([secure_triton.restricted], access=Access.of(settings(secured)))
-    (server,) = await channels.order("")
+    (server,) = await channels.servers()
     assert server.address.startswith("127.0.0.1:")
     await channels.close()
 

@@ -148,6 +148,14 @@ class Scene:
     def tells_deadline(self):
         self.label(0.125, evidence=[{"kind": "deadline_ms", "start": self.asked["deadline_ms"]}])
 
+    def who(self, seconds):
+        """Tells its process, a while later."""
+        time.sleep(float(seconds))
+        if self.asked["mode"] == "critique":
+            self.send({"kind": "critique", "text": str(os.getpid()), "sequence": 0, "final": True})
+        else:
+            self.label(0.125, evidence=[{"kind": "process", "start": os.getpid()}])
+
     def dies(self):
         os._exit(3)
 

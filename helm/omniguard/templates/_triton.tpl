@@ -1,0 +1,106 @@
+{{/* The launcher's arguments. */}}
+{{- define "omniguard.tritonArgs" -}}
+{{- $triton := .Values.triton -}}
+- --model-repository=/models
+- --pid-file=/run/omniguard/triton.pid
+- --exit-timeout={{ $triton.drain.exitSeconds }}
+- --load-timeout={{ $triton.startup.seconds }}
+{{- if $triton.tls.existingSecret }}
+- --tls=/etc/omniguard/tls
+{{- if $triton.tls.mutual }}
+- --tls-mutual
+{{- end }}
+{{- end }}
+{{- if $triton.restricted.existingSecret }}
+- --restricted=/etc/omniguard/restricted
+{{- end }}
+{{- end }}
+
+{{- define "omniguard.supervisorEnv" -}}
+{{- $env := include "omniguard.tritonClientEnv" . | fromYaml -}}
+{{- if .Values.triton.restricted.existingSecret }}{{ $_ := set $env "OMNIGUARD_TRITON__ADMIN_VALUE_FILE" "/etc/omniguard/triton/admin-value" }}{{ end -}}
+{{- toYaml (set $env "OMNIGUARD_TELEMETRY__LOG_LEVEL" .Values.telemetry.logLevel) -}}
+{{- end }}
+
+{{/* The operator's, and that of a GPU's usual taint where one is asked for. YAML of a list. */}}
+{{- define "omniguard.tritonTolerations" -}}
+{{- $gpu := .Values.triton.gpu -}}
+{{- $own := list (dict "key" $gpu.resource "operator" "Exists" "effect" "NoSchedule") -}}
+{{- toYaml (concat .Values.triton.tolerations (ternary $own list (gt (int $gpu.count) 0))) -}}
+{{- end }}
+
+{{- define "omniguard.tritonResources" -}}
+{{- $resources := deepCopy .Values.triton.resources -}}
+{{- with .Values.triton.gpu -}}
+{{- if gt (int .count) 0 -}}
+{{- $_ := set $resources "limits" (merge (dict .resource (int .count)) ($resources.limits | default dict)) -}}
+{{- $_ := set $resources "requests" (merge (dict .resource (int .count)) ($resources.requests | default dict)) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $resources -}}
+{{- end }}
+
+{{/* The guard's config.pbtxt: the package's, with the parameters of these values. */}}
+{{- define "omniguard.modelConfig" -}}
+{{- $engine := .Values.triton.engine -}}
+{{- $set := dict "engine" $engine.name "FORCE_CPU_ONLY_INPUT_TENSORS" "yes" -}}
+{{- if ne .Values.model.source "bundled" }}{{ $_ := set $set "model" (printf "/checkpoint/%s" .Values.model.path | trimSuffix "/") }}{{ end -}}
+{{- if and (eq $engine.name "vllm") (gt (int .Values.triton.gpu.count) 1) }}{{ $_ := set $set "tensor_parallel_size" .Values.triton.gpu.count }}{{ end -}}
+{{- regexReplaceAll "(?m)^(#|parameters).*\n" (.Files.Get "files/config.pbtxt") "" | trim }}
+{{ range $name, $value := merge $set $engine.parameters }}
+parameters { key: {{ $name | quote }} value: { string_value: {{ include "omniguard.text" $value | quote }} } }
+{{- end }}
+{{- end }}
+
+{{/* The init container that puts the checkpoint into its volume, where it does not come by itself. */}}
+{{- define "omniguard.modelContainer" -}}
+{{- $model := .Values.model -}}
+{{- $copied := and (eq $model.source "image") (eq $model.image.mode "copy") -}}
+{{- if or $copied (eq $model.source "download") -}}
+- name: model
+  {{- if $copied }}
+  image: {{ $model.image.reference | quote }}
+  imagePullPolicy: {{ $model.image.pullPolicy }}
+  command:
+    {{- toYaml $model.image.copyCommand | nindent 4 }}
+  {{- else }}
+  {{- include "omniguard.image" (dict "root" . "image" "worker") | nindent 2 }}
+  args:
+    - model
+    - fetch
+    - --url={{ $model.download.url }}
+    - --sha256={{ $model.download.sha256 }}
+    - --to=/checkpoint
+  {{- with $model.download.extraEnv }}
+  env:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $model.download.existingSecret }}
+  envFrom: [{secretRef: {name: {{ . }}}}]
+  {{- end }}
+  {{- end }}
+  securityContext:
+    {{- toYaml .Values.securityContext | nindent 4 }}
+  resources: {requests: {cpu: 500m, memory: 256Mi}, limits: {memory: 1Gi}}
+  volumeMounts:
+    - {name: checkpoint, mountPath: /checkpoint}
+    - {name: tmp, mountPath: /tmp, subPath: model}
+{{- end }}
+{{- end }}
+
+{{- define "omniguard.modelVolume" -}}
+{{- with .Values.model -}}
+{{- if ne .source "bundled" -}}
+- name: checkpoint
+  {{- if eq .source "pvc" }}
+  persistentVolumeClaim: {claimName: {{ .pvc.existingClaim }}, readOnly: true}
+  {{- else if and (eq .source "download") .download.existingClaim }}
+  persistentVolumeClaim: {claimName: {{ .download.existingClaim }}}
+  {{- else if and (eq .source "image") (eq .image.mode "volume") }}
+  image: {reference: {{ .image.reference | quote }}, pullPolicy: {{ .image.pullPolicy }}}
+  {{- else }}
+  emptyDir: {sizeLimit: {{ .download.size }}}
+  {{- end }}
+{{- end }}
+{{- end }}
+{{- end }}

@@ -12,6 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from typer.testing import CliRunner
 
+from omniguard.adapters.topics_admin import Difference, TopicsAdmin
 from omniguard.contracts.topics import DAY_MS, Topics
 from omniguard.domain.lane import Lane
 from omniguard.entrypoints.topics import topics_app
@@ -99,6 +100,32 @@ async def test_never_lowers(kafka_url: str, topic_prefix: str, admin: AIOKafkaAd
     assert (found["retention.ms"], found["max.message.bytes"]) == ("-1", "4194304")
     (described,) = await admin.describe_topics([topics.content(Lane.LIVE)])
     assert len(described["partitions"]) == 24
+    code, _ = await in_thread("apply", "--missing-only", "--kafka", kafka_url, "--prefix", topic_prefix)
+    assert code == 0, "no reason for a worker not to start"
+
+
+async def test_a_check_waits_for_topics_that_somebody_else_creates(kafka_url: str, topic_prefix: str) -> None:
+    options = ("--missing-only", "--kafka", kafka_url, "--prefix", topic_prefix)
+    assert (await in_thread("check", *options))[0] == 1
+    waiting = asyncio.create_task(in_thread("check", "--wait", "60", *options))
+    async with TopicsAdmin({"bootstrap_servers": kafka_url}) as other:
+        await other.apply(Topics(topic_prefix).all)
+    assert await waiting == (0, [])
+
+
+async def test_several_at_once_leave_the_topics_as_declared(
+    kafka_url: str, topic_prefix: str, admin: AIOKafkaAdminClient
+) -> None:
+    """Every worker's pod applies the topics before it starts."""
+    topics = Topics(topic_prefix)
+    await create(admin, NewTopic(topics.verdicts, 2, 1))
+
+    async def apply() -> list[Difference]:
+        async with TopicsAdmin({"bootstrap_servers": kafka_url}) as one:
+            _, left = await one.apply(topics.all)
+            return left
+
+    assert await asyncio.gather(apply(), apply(), apply()) == [[], [], []]
 
 
 async def test_records_go_when_their_time_is_over_though_others_come(

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import InvalidPartitionsError, KafkaError, TopicAlreadyExistsError, for_code
 
 from omniguard.adapters.kafka_client import refusal
 from omniguard.contracts.topics import Topic
@@ -19,6 +19,7 @@ from omniguard.errors import Misconfigured
 _SETTLE_SECONDS = 10
 _TOPIC_CONFIG = 1  # config_source DYNAMIC_TOPIC_CONFIG: set on the topic itself
 _APPLY = "omniguard topics apply"
+_TOPIC = "topic"
 _EXACT = {"cleanup.policy": "set it by hand: records may be deleted once it is changed", "message.timestamp.type": _APPLY}
 _KEPT = {
     "retention.ms": "records are kept longer than declared: lower it by hand, or say so where you say how long data are kept",
@@ -26,6 +27,10 @@ _KEPT = {
 }
 """Settings that keep records longer when they are larger, and what to do then."""
 _INTERNAL = frozenset({"leader.replication.throttled.replicas", "follower.replication.throttled.replicas"})
+
+
+class NoBroker(Misconfigured):
+    """Nobody answers at the address. One may do so later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,11 @@ class Difference:
     mendable: bool
     do: str
 
+    @property
+    def missing(self) -> bool:
+        """True where there is no such topic at all, so that nobody can work with it."""
+        return self.setting == _TOPIC
+
 
 @dataclass(frozen=True, slots=True)
 class _Existing:
@@ -51,7 +61,8 @@ class TopicsAdmin:
     """Speaks to one cluster. Use as an async context manager.
 
     Every method raises:
-        Misconfigured: no broker answers, or it refuses (no right, a setting that it does not take).
+        NoBroker: nobody answers; it is a Misconfigured.
+        Misconfigured: the broker refuses (no right, a setting that it does not take).
     """
 
     def __init__(self, options: Mapping[str, Any]) -> None:
@@ -68,7 +79,7 @@ class TopicsAdmin:
             if found := await refusal(self._options):
                 raise Misconfigured(found.message) from error
             where = self._options.get("bootstrap_servers")
-            raise Misconfigured(f"no Kafka answers at {where}; expected a broker: start it, or correct the address") from error
+            raise NoBroker(f"no Kafka answers at {where}; expected a broker: start it, or correct the address") from error
         return self
 
     async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
@@ -121,6 +132,8 @@ class TopicsAdmin:
         if wrong.pop("partitions", None) is not None:
             try:
                 await self._client.create_partitions({topic.name: NewPartitions(topic.partitions)})
+            except InvalidPartitionsError:
+                pass  # somebody raised them at the same time; what is left is looked for at the end
             except KafkaError as error:
                 raise _refused(f"raise the partitions of {topic.name}", type(error), str(error)) from error
         if not wrong:
@@ -159,7 +172,7 @@ def compare(topic: Topic, found: _Existing | None) -> list[Difference]:
     But a longer retention keeps users' data longer than docs/data.md says: it is told, and left to the operator, who may want it.
     """
     if found is None:
-        return [Difference(topic.name, "topic", "none", f"{topic.partitions} partitions", True, _APPLY)]
+        return [Difference(topic.name, _TOPIC, "none", f"{topic.partitions} partitions", True, _APPLY)]
     result = []
     if found.partitions < topic.partitions:
         do = "omniguard topics apply; keys move to other partitions, so let the topic run empty first"

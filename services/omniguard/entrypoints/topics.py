@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from typing import Annotated, Any
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 from rich.table import Column
 
 from omniguard.adapters.kafka_client import client_options
-from omniguard.adapters.topics_admin import Difference, TopicsAdmin
+from omniguard.adapters.topics_admin import Difference, NoBroker, TopicsAdmin
 from omniguard.contracts.rights import rights
 from omniguard.contracts.topics import DAY_MS, Component, Topic, Topics
 from omniguard.entrypoints.addresses import Bootstrap, Prefix, kafka_settings
@@ -19,6 +21,13 @@ from omniguard.entrypoints.console import Json, errors_as_exit_codes, print_json
 from omniguard.settings import KafkaSettings, load_settings
 
 topics_app = typer.Typer(help="List the declared topics; check a broker for them; create and raise them.", no_args_is_help=True)
+
+MissingOnly = Annotated[
+    bool, typer.Option("--missing-only", help="Exit with 1 only where a topic is missing; all else is shown and let be.")
+]
+_Result = TypeVar("_Result")
+_PAUSE = 1.0
+"""Seconds between two tries of what `--wait` waits for."""
 
 
 @topics_app.command("list")
@@ -37,15 +46,22 @@ def list_topics(prefix: Prefix = None, as_json: Json = False) -> None:
 
 
 @topics_app.command()
-def check(kafka: Bootstrap = None, prefix: Prefix = None, as_json: Json = False) -> None:
+def check(
+    kafka: Bootstrap = None,
+    prefix: Prefix = None,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a broker, and for topics that are missing.")] = 0,
+    missing_only: MissingOnly = False,
+    as_json: Json = False,
+) -> None:
     """Compare a broker with the declaration.
 
     Exit status: 0 as declared, 1 differences, 2 the broker refused or did not answer.
     """
     with errors_as_exit_codes():
-        differences = asyncio.run(_check(kafka_settings(kafka, prefix)))
+        settings = kafka_settings(kafka, prefix)
+        differences = asyncio.run(_patiently(wait, lambda: _check(settings), lambda found: not any(d.missing for d in found)))
     _show(differences, as_json, "nothing differs", "differs")
-    if differences:
+    if _fails(differences, missing_only):
         raise typer.Exit(1)
 
 
@@ -54,6 +70,8 @@ def apply(
     kafka: Bootstrap = None,
     prefix: Prefix = None,
     replication: Annotated[int | None, typer.Option(min=1, help="Copies of new partitions. [default: 3, or all brokers]")] = None,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a broker.")] = 0,
+    missing_only: MissingOnly = False,
     as_json: Json = False,
 ) -> None:
     """Create missing topics; raise partitions, retention and sizes that are below the declaration. Deletes and lowers nothing.
@@ -61,14 +79,15 @@ def apply(
     Exit status: 0 all is now as declared, 1 something is left for you, 2 the broker refused or did not answer.
     """
     with errors_as_exit_codes():
-        mended, left = asyncio.run(_apply(kafka_settings(kafka, prefix), replication))
+        settings = kafka_settings(kafka, prefix)
+        mended, left = asyncio.run(_patiently(wait, lambda: _apply(settings, replication), lambda _: True))
     if as_json:
         print_json({"mended": mended, "left": left})
     else:
         _show(mended, False, "nothing to do", "mended", "found before", "now")
         if left:
             _show(left, False, "", "left for you")
-    if left:
+    if _fails(left, missing_only):
         raise typer.Exit(1)
 
 
@@ -94,6 +113,23 @@ def acls(
             "kafka-acls.sh --bootstrap-server HOST:PORT --command-config admin.properties --add "
             f"--allow-principal {shlex.quote(principal)} {operations} --{right.resource} {right.name}"
         )
+
+
+def _fails(differences: Sequence[Difference], missing_only: bool) -> bool:
+    return any(d.missing or not missing_only for d in differences)
+
+
+async def _patiently(seconds: float, ask: Callable[[], Awaitable[_Result]], enough: Callable[[_Result], bool]) -> _Result:
+    """What `ask` gives once a broker answers and it is enough; after `seconds` whatever it gives or raises then."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            if enough(result := await ask()) or time.monotonic() >= until:
+                return result
+        except NoBroker:
+            if time.monotonic() >= until:
+                raise
+        await asyncio.sleep(_PAUSE)
 
 
 async def _check(settings: KafkaSettings) -> list[Difference]:

@@ -1,18 +1,23 @@
-{{/* The launcher's arguments. */}}
+{{/* The launcher's arguments; what it does not know itself it hands to tritonserver. */}}
 {{- define "omniguard.tritonArgs" -}}
 {{- $triton := .Values.triton -}}
-- --model-repository=/models
+- --models=/models
 - --pid-file=/run/omniguard/triton.pid
 - --exit-timeout={{ $triton.drain.exitSeconds }}
-- --load-timeout={{ $triton.startup.seconds }}
-{{- if $triton.tls.existingSecret }}
-- --tls=/etc/omniguard/tls
-{{- if $triton.tls.mutual }}
-- --tls-mutual
-{{- end }}
-{{- end }}
+- --stub-timeout={{ $triton.startup.seconds }}
 {{- if $triton.restricted.existingSecret }}
-- --restricted=/etc/omniguard/restricted
+- --worker-value-file=/etc/omniguard/restricted/value
+- --admin-value-file=/etc/omniguard/restricted/admin-value
+{{- end }}
+{{- if $triton.tls.existingSecret }}
+- --grpc-use-ssl=true
+- --grpc-use-ssl-mutual={{ $triton.tls.mutual }}
+- --grpc-server-cert=/etc/omniguard/tls/tls.crt
+- --grpc-server-key=/etc/omniguard/tls/tls.key
+- --grpc-root-cert=/etc/omniguard/tls/ca.crt
+{{- end }}
+{{- with $triton.extraArgs }}
+{{ toYaml . }}
 {{- end }}
 {{- end }}
 

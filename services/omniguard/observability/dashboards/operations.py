@@ -205,7 +205,7 @@ OPERATIONS = Board(
                     "Workers that stopped",
                     "Nearly everything became a dead letter: they consume nothing more until somebody starts them again.",
                     "short",
-                    (Query("sum(omniguard_dead_letter_limit_reached)", "workers"),),
+                    (Query('sum(1 - omniguard_worker_ready{check="dead_letter_limit"})', "workers"),),
                     alerts=("OmniGuardDeadLetterLimitReached",),
                 ),
             ),

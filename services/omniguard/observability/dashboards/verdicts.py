@@ -237,7 +237,6 @@ VERDICTS = Board(
                     "Uploads that the first stage would have allowed and the full model judged all the same.",
                     "short",
                     (Query("sum by (result) (increase(omniguard_cascade_audits_total[1h]))", "{{result}}, in an hour"),),
-                    always=False,
                     alerts=("OmniGuardCascadeUnaudited",),
                 ),
             ),

@@ -49,12 +49,17 @@
 {{- define "omniguard.modelConfig" -}}
 {{- $engine := .Values.triton.engine -}}
 {{- $set := dict "engine" $engine.name "FORCE_CPU_ONLY_INPUT_TENSORS" "yes" -}}
-{{- if ne .Values.model.source "bundled" }}{{ $_ := set $set "model" (printf "/checkpoint/%s" .Values.model.path | trimSuffix "/") }}{{ end -}}
+{{- if ne .Values.model.source "bundled" }}{{ $_ := set $set "model" (include "omniguard.checkpoint" .) }}{{ end -}}
 {{- if and (eq $engine.name "vllm") (gt (int .Values.triton.gpu.count) 1) }}{{ $_ := set $set "tensor_parallel_size" .Values.triton.gpu.count }}{{ end -}}
 {{- regexReplaceAll "(?m)^(#|parameters).*\n" (.Files.Get "files/config.pbtxt") "" | trim }}
 {{ range $name, $value := merge $set $engine.parameters }}
 parameters { key: {{ $name | quote }} value: { string_value: {{ include "omniguard.text" $value | quote }} } }
 {{- end }}
+{{- end }}
+
+{{- define "omniguard.checkpoint" -}}
+{{- $top := ternary "/checkpoint/model" "/checkpoint" (eq .Values.model.source "download") -}}
+{{- printf "%s/%s" $top .Values.model.path | trimSuffix "/" -}}
 {{- end }}
 
 {{/* The init container that puts the checkpoint into its volume, where it does not come by itself. */}}
@@ -73,16 +78,30 @@ parameters { key: {{ $name | quote }} value: { string_value: {{ include "omnigua
   args:
     - model
     - fetch
-    - --url={{ $model.download.url }}
+    - {{ $model.download.url | quote }}
     - --sha256={{ $model.download.sha256 }}
-    - --to=/checkpoint
-  {{- with $model.download.extraEnv }}
+    - --to=/checkpoint/model
+    {{- with $model.download.token }}{{ if .existingSecret }}
+    - --token-file=/etc/omniguard/model/token
+    {{- end }}{{ end }}
+    {{- with $model.download.s3 }}
+    {{- if .existingSecret }}
+    - --credentials=model
+    {{- end }}
+    {{- with .endpoint }}
+    - --endpoint={{ . }}
+    {{- end }}
+    {{- with .region }}
+    - --region={{ . }}
+    {{- end }}
+    {{- end }}
+  {{- with $model.download.s3 }}{{ if .existingSecret }}
   env:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with $model.download.existingSecret }}
-  envFrom: [{secretRef: {name: {{ . }}}}]
-  {{- end }}
+    - name: OMNIGUARD_S3__MODEL__ACCESS_KEY_ID
+      valueFrom: {secretKeyRef: {name: {{ .existingSecret }}, key: {{ .accessKeyIdKey }}}}
+    - name: OMNIGUARD_S3__MODEL__SECRET_ACCESS_KEY_FILE
+      value: /etc/omniguard/model/secret-access-key
+  {{- end }}{{ end }}
   {{- end }}
   securityContext:
     {{- toYaml .Values.securityContext | nindent 4 }}
@@ -90,7 +109,22 @@ parameters { key: {{ $name | quote }} value: { string_value: {{ include "omnigua
   volumeMounts:
     - {name: checkpoint, mountPath: /checkpoint}
     - {name: tmp, mountPath: /tmp, subPath: model}
+    {{- include "omniguard.secretMounts" (include "omniguard.modelSecrets" .) | nindent 4 }}
 {{- end }}
+{{- end }}
+
+{{/* What the download logs in with, as a volume; nothing where it needs nothing. */}}
+{{- define "omniguard.modelSecrets" -}}
+{{- $sources := list -}}
+{{- if eq .Values.model.source "download" -}}
+{{- with .Values.model.download.token }}{{ if .existingSecret -}}
+{{- $sources = append $sources (dict "secret" (dict "name" .existingSecret "items" (list (dict "key" .key "path" "token")))) -}}
+{{- end }}{{ end -}}
+{{- with .Values.model.download.s3 }}{{ if .existingSecret -}}
+{{- $sources = append $sources (dict "secret" (dict "name" .existingSecret "items" (list (dict "key" .secretAccessKeyKey "path" "secret-access-key")))) -}}
+{{- end }}{{ end -}}
+{{- end -}}
+{{- include "omniguard.secretFiles" (dict "name" "model" "sources" $sources) -}}
 {{- end }}
 
 {{- define "omniguard.modelVolume" -}}

@@ -18,8 +18,10 @@ from faults.worker import eventually
 from omniguard.adapters import triton_channels
 from omniguard.adapters.triton_guard import TritonGuard
 from omniguard.devstack import Stack
+from omniguard.domain.deadline import Deadline
 from omniguard.guard.wire import GuardRequest, Mode, WirePart
 from omniguard.observability import Metrics
+from stage_bench import Bench, text_part
 
 pytestmark = [pytest.mark.triton, pytest.mark.slow]
 
@@ -30,13 +32,13 @@ DEADLINE_MS = 60_000
 
 
 @contextmanager
-def a_triton(folder: Path) -> Iterator[Stack]:
-    """With the scripted model; "play:who" tells its process."""
+def a_triton(folder: Path, digest: str = "d") -> Iterator[Stack]:
+    """With the scripted model, which says that it has that digest; "play:who" tells its process."""
     stack = Stack(
         folder,
         parts=("triton",),
         model_repository=MODEL,
-        triton_env={"OMNIGUARD_SCRIPT_NOTES": str(folder)},
+        triton_env={"OMNIGUARD_SCRIPT_NOTES": str(folder), "OMNIGUARD_SCRIPT_DIGEST": digest},
         owner=os.getpid(),
     )
     try:
@@ -155,3 +157,56 @@ async def test_one_triton_becomes_three_and_one_again_and_no_request_fails(
         assert flow.answered == flow.sent
         assert [server.address for server in await guard._channels.servers()] == names.addresses
         await guard.close()
+
+
+@pytest.mark.long
+async def test_another_model_rolled_out_over_two_replicas_leaves_no_upload_without_a_judgement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One replica more, then one of the old ones ends, and so again: maxUnavailable 0, maxSurge 1."""
+    names, reasons, digests = Names(), Counter[str](), Counter[str]()
+    monkeypatch.setattr(triton_channels, "_resolve", names.resolve)
+    guard = TritonGuard(["guard:8001"], metrics=Metrics())
+    guard._channels._refresh = 0.5
+    bench = Bench(tmp_path, guard=guard)  # type: ignore[arg-type]
+
+    async def upload(number: int) -> None:
+        exam = await bench.examined(text_part(f"upload {number}"), deadline=Deadline(bench.clock.monotonic() + 60))
+        reasons.update(problem.reason for problem in exam.findings.problems)
+        digests[exam.model.digest] += 1
+
+    async def stream(uploads: asyncio.TaskGroup) -> None:
+        for number in itertools.count():
+            uploads.create_task(upload(number))
+            await asyncio.sleep(0.05)
+
+    async def more(digest: str) -> None:
+        before = digests[digest]
+        await eventually(lambda: digests[digest] > before + 40, 60, f"uploads judged by {digest}")
+
+    with ExitStack() as running:
+
+        async def begin(digest: str) -> Stack:
+            folder = tmp_path / f"triton-{len(names.addresses)}-{digest}"
+            stack = await asyncio.to_thread(running.enter_context, a_triton(folder, digest))
+            names.addresses = [*names.addresses, stack.urls().triton]
+            return stack
+
+        async def end(stack: Stack) -> None:
+            names.addresses = [address for address in names.addresses if address != stack.urls().triton]
+            await asyncio.to_thread(stack.stop, "triton")
+
+        old = [await begin("old"), await begin("old")]
+        async with asyncio.TaskGroup() as uploads:
+            streaming = uploads.create_task(stream(uploads))
+            await more("old")
+            for replica in old:
+                await begin("new")
+                await asyncio.sleep(1)
+                await end(replica)
+            await more("new")
+            streaming.cancel()
+    assert reasons == {}
+    assert set(digests) == {"old", "new"}
+    await bench.model.close()
+    await guard.close()

@@ -23,8 +23,8 @@ ANSWER_LIMIT = 4 * 1024 * 1024
 _OPTIONS = (
     ("grpc.max_send_message_length", _REQUEST_LIMIT),
     ("grpc.max_receive_message_length", ANSWER_LIMIT),
-    # Triton hangs up on peers that ping more often than every 300 s. A peer that vanished without a word costs a request its
-    # deadline at worst; this finds it where there is none.
+    # Triton hangs up on peers that ping more often than every 300 s. The time-out is also how long TCP may leave what was sent
+    # unacknowledged: with the questions of `Watch`, a peer that vanished under a request is found within seconds.
     ("grpc.keepalive_time_ms", 310_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     # A server that restarts is found again soon; an address that swallows packets is given up after a second.

@@ -34,7 +34,7 @@ from omniguard.guard.wire import (
     StatusEvent,
 )
 
-__all__ = ["AnyEvent", "Gone", "ProcessDead", "Shut", "Unavailable", "Unreachable", "ask", "encode", "malformed"]
+__all__ = ["AnyEvent", "Gone", "HungUp", "ProcessDead", "Shut", "Unavailable", "Unreachable", "ask", "encode", "malformed"]
 
 AnyEvent = LabelEvent | CategoriesEvent | CritiqueEvent | ErrorEvent | Capabilities | StatusEvent
 _MAX_EVENTS = 4096
@@ -55,12 +55,13 @@ _AWAY_WORDS = (
     "Stream removed",
     "Internal error from Core",  # gRPC's own, where the server ended the stream before we had written
 )
+_HUNG_UP = "Socket closed"
 _SHUT = {
     "protocol is restricted": "this protocol restricted; set triton.restricted_key and restricted_value_file as at Triton",
     "CERTIFICATE_VERIFY_FAILED": "a certificate that is not trusted; correct triton.ca_file, or the certificate",
     "Hostname Verification": "a certificate for another host; correct triton.addresses, or the certificate",
     "WRONG_VERSION_NUMBER": "no TLS; correct triton.tls, or the port",
-    "Socket closed": "the connection closed at once; see triton.tls, and triton.cert_file if the server wants one",
+    _HUNG_UP: "the connection closed at once; see triton.tls, and triton.cert_file if the server wants one",
 }
 """What a refused connection's status says, and what we say of it: found what; do what."""
 
@@ -84,6 +85,10 @@ class Gone(Unavailable):
 
 class Shut(Unreachable):
     """The server is there and does not let us in: an operator must change what the text names."""
+
+
+class HungUp(Shut):
+    """The connection broke off: so does one to a server that does not let us in, and one to a server that is killed."""
 
 
 class ProcessDead(Unreachable):
@@ -240,7 +245,7 @@ def _raise_code(code: grpc.StatusCode, details: str | None) -> NoReturn:
     if code is grpc.StatusCode.UNAVAILABLE:
         for words, said in _SHUT.items():
             if words in (details or ""):
-                raise Shut(said)
+                raise (HungUp if words == _HUNG_UP else Shut)(said)
     too_large = code is grpc.StatusCode.RESOURCE_EXHAUSTED  # gRPC's own, of a message over the limit
     if code in _AWAY or (not too_large and any(words in (details or "") for words in _AWAY_WORDS)):
         raise Unreachable(f"gRPC status {code.name}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import structlog
 
@@ -23,8 +23,8 @@ RULES = BreakerRules(failures=3, first_pause=0.1, longest_pause=2.0, probe_secon
 _FORGOTTEN_AFTER = 60.0
 """Seconds after which a server that nobody asks any more, since its address is gone, is no longer probed or counted."""
 
-Probe = Callable[[Server], Awaitable[object]]
-"""Asks a server a question that costs nothing and risks no upload; raises Unavailable where it is away."""
+Probe = Callable[[Server], Awaitable[str | None]]
+"""Asks a server which model it has, which costs nothing and risks no upload; raises Unavailable where it is away."""
 
 
 class _Gate:
@@ -38,6 +38,8 @@ class _Gate:
         self.why = ""
         self.known = False
         """It has answered."""
+        self.digest: str | None = None
+        """Of its model, as far as it was told."""
 
 
 class Gates:
@@ -56,10 +58,26 @@ class Gates:
         self._opened = asyncio.Event()
         """Set and replaced whenever a server answers again."""
         self._closed = False
+        self._in_force: str | None = None
 
     def open(self, servers: Iterable[Server]) -> list[Server]:
         """Those that may be asked now, in their order."""
         return [server for server in servers if self._gate(server).breaker.state is BreakerState.CLOSED]
+
+    def of_one_model(self, servers: Sequence[Server]) -> list[Server]:
+        """Of all open servers those that have the model in force, or may have: the model that most of them have.
+
+        While another model is rolled out, an upload judged by both would be judged again and again.
+        """
+        digests = {server.address: self._gate(server).digest for server in servers}
+        told = Counter(digest for digest in digests.values() if digest is not None)
+        if told and told[self._in_force or ""] < max(told.values()):  # as many are not more: no going to and fro
+            self._in_force = max(told, key=lambda digest: (told[digest], digest))
+        return [server for server in servers if digests[server.address] in (None, self._in_force)]
+
+    def known(self, server: Server) -> bool:
+        """Whether it has answered, ever."""
+        return self._gate(server).known
 
     def why(self, servers: Iterable[Server]) -> str:
         """What the first of them that is not asked failed by; empty where all are."""
@@ -74,9 +92,10 @@ class Gates:
         except TimeoutError:
             return
 
-    def answered(self, server: Server) -> None:
-        """It is there: those who wait go on."""
+    def answered(self, server: Server, digest: str | None = None) -> None:
+        """It is there: those who wait go on. `digest` is its model's, where the answer told."""
         gate = self._gate(server)
+        gate.digest = digest or gate.digest
         was, known = gate.breaker.state, gate.known
         gate.breaker.succeeded()
         gate.known = True
@@ -150,14 +169,14 @@ class Gates:
                 continue
             self._tell()
             if await self._is_there(gate):
-                self.answered(gate.server)
+                self.answered(gate.server, gate.digest)
                 return
             gate.breaker.failed(self._clock.monotonic())
             self._tell()
 
     async def _is_there(self, gate: _Gate) -> bool:
         try:
-            await self._probe(gate.server)
+            gate.digest = await self._probe(gate.server)
         except Unavailable:
             return False
         except Retryable as error:  # nonsense is an answer too: the requests themselves will tell

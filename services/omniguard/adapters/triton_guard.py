@@ -13,7 +13,7 @@ from omniguard.adapters.clock import SystemClock
 from omniguard.adapters.lru import Lru
 from omniguard.adapters.triton_balance import Loads
 from omniguard.adapters.triton_channels import Access, Channels, Server
-from omniguard.adapters.triton_exchange import AnyEvent, Gone, Shut, Unavailable, Unreachable, ask, encode, malformed
+from omniguard.adapters.triton_exchange import AnyEvent, Gone, HungUp, Shut, Unavailable, Unreachable, ask, encode, malformed
 from omniguard.adapters.triton_gates import Gates
 from omniguard.adapters.triton_watch import Watch
 from omniguard.domain.cascade import Stage
@@ -166,7 +166,7 @@ class TritonGuard:
     def _in_turn(self, servers: Sequence[Server], mode: Mode, affinity: str) -> Iterator[Server]:
         """Those that may be asked, each once: loads and gates are looked at again before each."""
         tried: set[str] = set()
-        while left := {s.address: s for s in self._gates.open(servers) if s.address not in tried}:
+        while left := {s.address: s for s in self._gates.of_one_model(self._gates.open(servers)) if s.address not in tried}:
             # The prefix that the label left in that server's cache is worth more to a critique than a shorter queue elsewhere.
             labelled = self._labelled.get(affinity) if mode is Mode.CRITIQUE else None
             address = labelled if labelled in left else self._loads.choose(affinity, list(left))
@@ -186,7 +186,7 @@ class TritonGuard:
             events = await self._once(server, request, media, until)
         except Unreachable as error:
             self._gates.failed(server, str(error))
-            if isinstance(error, Shut):
+            if isinstance(error, Shut) and not (isinstance(error, HungUp) and self._gates.known(server)):
                 self._tell(server.address, str(error))
             raise
         except Gone as error:
@@ -197,12 +197,12 @@ class TritonGuard:
             if error.reason is not Reason.DEADLINE:
                 self._gates.answered(server)
             raise
-        self._gates.answered(server)
+        self._gates.answered(server, _digest(events))
         return events
 
-    async def _probe(self, server: Server) -> None:
+    async def _probe(self, server: Server) -> str | None:
         request = GuardRequest(mode=Mode.CAPABILITIES, deadline_ms=round(_PROBE_SECONDS * 1000))
-        await ask(server.infer, encode(self._model, request, ()), timeout=_PROBE_SECONDS, traceparent=None)
+        return _digest(await ask(server.infer, encode(self._model, request, ()), timeout=_PROBE_SECONDS, traceparent=None))
 
     def _tell(self, address: str, found: str) -> None:
         """Say once at each server why it does not let us in."""
@@ -249,6 +249,12 @@ def _away(found: str, seconds: float) -> Retryable:
         Reason.GUARD_UNAVAILABLE,
         f"guard model: found {found or 'no address'}, expected an answer within {seconds:g} s: see that Triton runs",
     )
+
+
+def _digest(events: Sequence[AnyEvent]) -> str | None:
+    """Of the model that answered, where the answer tells."""
+    first = events[0]
+    return (first.digest or None) if isinstance(first, Capabilities | LabelEvent) else None
 
 
 def _names(event: CategoriesEvent, request: GuardRequest) -> tuple[NamedCategory, ...]:

@@ -17,7 +17,7 @@ from omniguard.adapters.triton_gates import Gates
 from omniguard.errors import OmniGuardError, Reason, Retryable
 from omniguard.observability import Metrics
 
-ONE, TWO = Server("10.0.0.1:8001", object(), None), Server("10.0.0.2:8001", object(), None)
+ONE, TWO, THREE, FOUR = (Server(f"10.0.0.{n}:8001", object(), None) for n in range(1, 5))
 
 
 class Servers:
@@ -26,11 +26,13 @@ class Servers:
     def __init__(self) -> None:
         self.error: Exception | None = Unreachable("gRPC status UNAVAILABLE")
         self.probes = 0
+        self.digest: str | None = None
 
-    async def probe(self, _: Server) -> None:
+    async def probe(self, _: Server) -> str | None:
         self.probes += 1
         if self.error is not None:
             raise self.error
+        return self.digest
 
 
 @pytest.fixture
@@ -99,6 +101,53 @@ async def test_nonsense_is_an_answer_and_silence_is_none(
 async def test_a_server_behind_a_new_channel_begins_anew(gates: Gates) -> None:
     lose(gates, ONE)
     assert gates.open([Server(ONE.address, object(), None)])
+
+
+async def test_a_server_that_comes_while_another_answers_must_answer_a_probe_first(gates: Gates, servers: Servers) -> None:
+    gates.answered(ONE)
+    assert gates.open([ONE, TWO]) == [ONE]
+    assert gates.why([ONE, TWO]) == "a server that has not answered yet"
+    await until(lambda: servers.probes >= 3)
+    assert gates.open([ONE, TWO]) == [ONE]
+    servers.error = None
+    with capture_logs() as lines:
+        await until(lambda: gates.open([ONE, TWO]) == [ONE, TWO])
+    assert [line["event"] for line in lines] == ["a server of the guard answers for the first time"]
+
+
+async def test_a_server_that_comes_while_nobody_answers_is_tried_at_once(gates: Gates, servers: Servers) -> None:
+    assert gates.open([ONE]) == [ONE]  # asked, and not heard of yet
+    assert gates.open([ONE, TWO]) == [ONE, TWO]
+    gates.answered(ONE)
+    lose(gates, ONE)
+    assert gates.open([ONE, TWO, THREE]) == [TWO, THREE]
+
+
+async def test_uploads_go_to_the_model_that_most_servers_have_and_stay_with_it_at_a_tie(gates: Gates, servers: Servers) -> None:
+    """A rolling upgrade of the model, two servers: each step, and who is asked at it."""
+    servers.error, servers.digest = None, "new"
+    assert gates.of_one_model([ONE, TWO]) == [ONE, TWO]  # nobody has told anything
+    gates.answered(ONE, "old")
+    assert gates.of_one_model([ONE, TWO]) == [ONE, TWO]  # the second may have it too
+    gates.answered(TWO, "old")
+    gates.open([THREE])
+    await until(lambda: gates.open([THREE]))
+    assert gates.of_one_model([ONE, TWO, THREE]) == [ONE, TWO]
+    assert gates.of_one_model([TWO, THREE]) == [TWO]
+    gates.open([FOUR])
+    await until(lambda: gates.open([FOUR]))
+    assert gates.of_one_model([TWO, THREE, FOUR]) == [THREE, FOUR]
+    assert gates.of_one_model([TWO, THREE]) == [THREE]  # and never back for one that stumbles
+    gates.answered(THREE, "newest")  # loaded anew in its place: a label tells
+    assert gates.of_one_model([THREE]) == [THREE]
+
+
+async def test_an_answer_that_tells_no_model_leaves_what_was_told(gates: Gates) -> None:
+    gates.answered(ONE, "a")
+    gates.answered(TWO, "b")
+    (in_force,) = gates.of_one_model([ONE, TWO])
+    gates.answered(in_force)
+    assert gates.of_one_model([ONE, TWO]) == [in_force]
 
 
 async def test_an_address_that_is_gone_is_probed_no_more(gates: Gates, servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:

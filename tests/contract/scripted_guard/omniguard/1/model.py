@@ -13,6 +13,7 @@ PHRASE = "OMNIGUARD-STANDARD-TEST-PHRASE"
 FINAL = pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 NOTES = Path(os.environ["OMNIGUARD_SCRIPT_NOTES"])
 NAN = float("nan")
+DIGEST = os.environ.get("OMNIGUARD_SCRIPT_DIGEST", "d")
 
 
 def response(event, unsafe):
@@ -37,7 +38,7 @@ class Scene:
 
     def label(self, unsafe, final=True, sequence=0, last=None, tensor=None, **more):
         label = "unsafe" if unsafe >= 0.5 else "safe"
-        event = {"kind": "label", "label": label, "unsafe": unsafe, "final": final, "sequence": sequence, **more}
+        event = {"kind": "label", "label": label, "unsafe": unsafe, "final": final, "sequence": sequence, "digest": DIGEST, **more}
         self.send(event, unsafe if tensor is None else tensor, final if last is None else last)
 
     def categories(self, names, sequence=1):
@@ -69,7 +70,7 @@ class Scene:
     def tell(self):
         limits = {"max_text_chars": 1000, "max_frames": 8, "max_pixels": 10, "max_audio_seconds": 30, "max_in_flight": 4}
         assessed = {"modalities": ["text"], "assessed": {"text": ["hate", "test"]}}
-        self.send({"kind": "capabilities", "engine": "scripted", "digest": "d", "final": True, **assessed, **limits})
+        self.send({"kind": "capabilities", "engine": "scripted", "digest": DIGEST, "final": True, **assessed, **limits})
 
     # Scenes.
 

@@ -49,7 +49,7 @@ test-engines: $(ENGINES)  ## the torch engines against transformers' own generat
 faults: $(READY)  ## the fault tests in their long form; EVENTS=, KILLS=, REBALANCES=, OUTAGE= size it, FAULTS_SEED=N repeats a run
 	FAULTS_EVENTS=$(or $(EVENTS),100000) FAULTS_KILLS=$(or $(KILLS),50) FAULTS_REBALANCES=$(or $(REBALANCES),50) \
 	FAULTS_OUTAGE=$(or $(OUTAGE),20000) FAULTS_MEASURED=$(CURDIR)/out/faults.jsonl \
-	$(PY) -m pytest tests/faults tests/unit/stages/test_outage.py -m "$(or $(ONLY),long or not long)" --timeout 14400 -s $(ARGS)
+	$(PY) -m pytest tests/faults tests/unit/stages/test_outage.py tests/integration/test_triton_fleet.py -m "$(or $(ONLY),long or not long)" --timeout 14400 -s $(ARGS)
 
 test-cluster: $(READY)  ## the chart on a real Kubernetes, two nodes: kt's, or that of KUBECONFIG (CONTRIBUTING.md); make images first
 	PYTHONPATH=services:tests $(PY) -m kubernetes $(ARGS)

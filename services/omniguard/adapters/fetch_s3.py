@@ -66,7 +66,7 @@ class S3Fetcher:
             async with asyncio.timeout(HEAD_SECONDS):
                 found = await obstore.get_async(self._store(source), key)
             sink.expect(found.meta["size"])
-            async for chunk in _in_time(found.stream(min_chunk_size=CHUNK)):
+            async for chunk in in_time(found.stream(min_chunk_size=CHUNK)):
                 sink.write(chunk)
         except FileNotFoundError as error:
             raise BadContent(Reason.NOT_FOUND, f"bucket {source.bucket} holds no such object") from error
@@ -86,12 +86,12 @@ class S3Fetcher:
         name = repr((source, keys and (keys.access_key_id, keys.secret_access_key, keys.session_token)))
         store = self._stores.get(name)
         if store is None:
-            store = _open(source, keys)
+            store = open_store(source, keys)
             self._stores.put(name, store)
         return store
 
 
-async def _in_time(chunks: obstore.BytesStream) -> AsyncIterator[memoryview]:
+async def in_time(chunks: obstore.BytesStream) -> AsyncIterator[memoryview]:
     """The chunks, each within `CHUNK_SECONDS`; a TimeoutError else."""
     while True:
         try:
@@ -102,7 +102,14 @@ async def _in_time(chunks: obstore.BytesStream) -> AsyncIterator[memoryview]:
         yield memoryview(chunk)
 
 
-def _open(source: S3Source, keys: S3Credentials | None) -> S3Store:
+def open_store(source: S3Source, keys: S3Credentials | None) -> S3Store:
+    """A client of one bucket. Nothing is taken from the process's own environment.
+
+    Args:
+        source: bucket, endpoint and region.
+        keys: None asks anonymously.
+
+    """
     # Every choice is spelt out: what is left open, obstore takes from the process's AWS_* variables, field by field.
     options: dict[str, Any] = {"endpoint": source.endpoint} if source.endpoint else {}
     if keys is not None:

@@ -41,6 +41,7 @@ COMMANDS = {
     "topics": Command("omniguard.entrypoints.topics:topics_app", "worker", "List, check and create the topics."),
     "contract": Command("omniguard.entrypoints.contract:contract_app", "worker", "Write or check schemas and AsyncAPI."),
     "supervise": Command("omniguard.entrypoints.supervise:supervise_app", "worker", "Keep the model of the Triton beside alive."),
+    "model": Command("omniguard.entrypoints.model:model_app", "worker", "Fetch a model's folder, checked by its digest."),
     "dev": Command("omniguard.entrypoints.dev:dev_app", "dev", "Start and end genuine Kafka, Valkey and Triton."),
     "eval": Command("omniguard.entrypoints.evaluate:evaluate_app", "lite", "Measure a guard on labelled rows."),
     "calibrate": Command(

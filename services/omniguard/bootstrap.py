@@ -71,6 +71,7 @@ class Service:
     model: LoadedModel
     letter_limit: LetterLimit
     store: AssessmentStore
+    guard: GuardModel
 
 
 @asynccontextmanager
@@ -146,7 +147,7 @@ async def service(
             max_open=OPEN_PER_WINDOW * (settings.worker.window_events + settings.worker.critique_window),
             progress=progress,
         )
-        yield Service(lane, topics, pipeline, window, Intake(window, kept, limit), critic, model, limit, kept)
+        yield Service(lane, topics, pipeline, window, Intake(window, kept, limit), critic, model, limit, kept, asked)
 
 
 @asynccontextmanager

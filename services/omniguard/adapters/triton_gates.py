@@ -84,6 +84,12 @@ class Gates:
         gates = (self._gate(server) for server in servers)
         return next((gate.why for gate in gates if gate.breaker.state is not BreakerState.CLOSED), "")
 
+    @property
+    def away(self) -> tuple[int, int]:
+        """How many servers are not asked, and how many there are."""
+        closed = sum(gate.breaker.state is BreakerState.CLOSED for gate in self._gates.values())
+        return len(self._gates) - closed, len(self._gates)
+
     async def wait(self, seconds: float) -> None:
         """Until a server answers again, at most so long."""
         try:

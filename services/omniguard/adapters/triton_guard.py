@@ -83,6 +83,11 @@ class TritonGuard:
         self._closed = False
         self._told: set[tuple[str, str]] = set()
 
+    @property
+    def away(self) -> tuple[int, int]:
+        """How many servers cannot be asked, and how many are known."""
+        return self._gates.away
+
     async def capabilities(self) -> Capabilities:
         """What the loaded engine can take."""
         limit = round(self._patience * 1000)

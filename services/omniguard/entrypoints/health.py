@@ -7,7 +7,7 @@ time limits. What the worker depends on shows on /readyz and never restarts it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Protocol
@@ -62,11 +62,13 @@ async def health_server(
     liveness: Stuck,
     readiness: Callable[[], Mapping[str, bool]],
     metrics: Callable[[], bytes],
+    away: Callable[[], Sequence[str]] = tuple,
     setting: str = "OMNIGUARD_WORKER__HEALTH_PORT",
 ) -> AsyncIterator[int]:
     """Serve until the block ends; gives the port.
 
-    `readiness` names each dependency and whether it is there; `setting` is where the operator says `port`.
+    `readiness` names each dependency and whether it is there; `away` says in words what else is missing, which /readyz shows and
+    does not count. `setting` is where the operator says `port`.
     """
 
     async def healthz(_: web.Request) -> web.Response:
@@ -76,7 +78,8 @@ async def health_server(
     async def readyz(_: web.Request) -> web.Response:
         state = dict(readiness())
         ready = all(state.values())
-        return _json({"status": "ready" if ready else "waiting", **state}, 200 if ready else 503)
+        missing = {"away": lines} if (lines := list(away())) else {}
+        return _json({"status": "ready" if ready else "waiting", **state, **missing}, 200 if ready else 503)
 
     async def metrics_page(_: web.Request) -> web.Response:
         return web.Response(body=metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})

@@ -16,7 +16,7 @@ from omniguard.adapters.start_offsets import ensure_start
 from omniguard.bootstrap import Service, kafka_publisher, service
 from omniguard.domain.lane import Lane
 from omniguard.entrypoints.health import Liveness, health_server
-from omniguard.entrypoints.worker_gauges import WorkerGauges
+from omniguard.entrypoints.worker_gauges import WorkerGauges, away
 from omniguard.observability import METRICS, configure_logging, configure_tracing
 from omniguard.ports import GuardModel
 from omniguard.settings import Settings
@@ -70,7 +70,12 @@ class _Worker:
             loop.add_signal_handler(number, self._told_to_stop.set)
         worker = self._settings.worker
         async with health_server(
-            worker.health_host, worker.health_port, liveness=self._liveness, readiness=self._readiness, metrics=self._metrics
+            worker.health_host,
+            worker.health_port,
+            liveness=self._liveness,
+            readiness=self._readiness,
+            metrics=self._metrics,
+            away=lambda: [] if self._service is None else away(self._service),
         ) as port:
             await self._until_stopped(self._wait_and_consume(port))
 

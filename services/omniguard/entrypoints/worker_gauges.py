@@ -7,9 +7,24 @@ from datetime import UTC, datetime
 
 from omniguard.adapters.media_folder import free_bytes
 from omniguard.adapters.redis_store import RedisAssessmentStore
+from omniguard.adapters.triton_guard import TritonGuard
 from omniguard.bootstrap import Service
 from omniguard.observability import METRICS, Metrics
 from omniguard.settings import WorkerSettings
+
+
+def away(service: Service) -> list[str]:
+    """What the worker does without for now. None of it makes it unready: other workers have the same Redis and guard."""
+    told = []
+    if isinstance(service.store, RedisAssessmentStore) and not service.store.available:
+        told.append("redis: cannot be asked; what it would know is a miss")
+    if isinstance(service.guard, TritonGuard):
+        missing, known = service.guard.away
+        if missing:
+            told.append(
+                f"triton: {missing} of {known} servers cannot be asked; with none, uploads wait out their time"
+            )
+    return told
 
 
 class WorkerGauges:

@@ -13,7 +13,7 @@ ARGS ?=
 PIP_AUDIT ?= pip-audit@2.10.1
 ADVISORIES ?=
 
-.PHONY: audit licences help setup demo test test-alerts test-cluster cluster-table test-engines faults faults-table fuzz lint types docs check bench load clean
+.PHONY: audit licences help setup demo images test test-images test-alerts test-cluster cluster-table test-engines faults faults-table fuzz lint types docs check bench load clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -53,6 +53,12 @@ faults: $(READY)  ## the fault tests in their long form; EVENTS=, KILLS=, REBALA
 
 test-cluster: $(READY)  ## the chart on a real Kubernetes, two nodes: kt's, or that of KUBECONFIG (CONTRIBUTING.md); make images first
 	PYTHONPATH=services:tests $(PY) -m kubernetes $(ARGS)
+
+images: $(READY)  ## the container images and their lists of contents, in out/images; BASE=IMAGE@sha256:... builds on your own base
+	$(PY) -m images.build $(if $(BASE),--base $(BASE)) $(ARGS)
+
+test-images: images  ## the images under the chart's security context, on the genuine broker; ARGS are not pytest's but those of make images
+	$(PY) -m pytest tests/images --timeout 900
 
 cluster-table: $(READY)  ## write what `make test-cluster` measured into docs/cluster.md
 	PYTHONPATH=services:tests $(PY) -m kubernetes.table out/cluster.jsonl

@@ -7,14 +7,24 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from tools import BuildError, apt_mirror, apt_sources, find, output, run, runtime
+from images.tools import BuildError, apt_mirror, apt_sources, find, output, run, runtime
 
 NAME = "localhost/omniguard/base:bookworm"
 SUITE = "bookworm"
 # The interpreter, and its shared library, which Triton's Python stub links.
 PACKAGES = "ca-certificates,libpython3.11,netbase,python3.11,tzdata"
 # Licences (doc/*/copyright) stay: whoever passes an image on passes these on.
-UNUSED = ("usr/share/info", "usr/share/locale", "usr/share/man", "var/cache/apt", "var/cache/debconf", "var/lib/apt/lists", "var/log")
+# What debootstrap copies from the machine: its name, its resolver, and the address of its mirror.
+COPIED = ("etc/apt/sources.list", "etc/hostname", "etc/resolv.conf")
+UNUSED = (
+    "usr/share/info",
+    "usr/share/locale",
+    "usr/share/man",
+    "var/cache/apt",
+    "var/cache/debconf",
+    "var/lib/apt/lists",
+    "var/log",
+)
 
 
 def build(fresh: bool) -> str:
@@ -31,7 +41,7 @@ def build(fresh: bool) -> str:
         raise BuildError("debootstrap needs root: run as root, or name a base image of your own: BASE=IMAGE@sha256:...")
     with tempfile.TemporaryDirectory(prefix="omniguard-base-") as folder:
         root = Path(folder) / "root"
-        print(f"images: Debian {SUITE} by debootstrap, about a minute", flush=True)  # noqa: T201
+        print(f"images: Debian {SUITE} by debootstrap, about a minute", flush=True)
         run(program, "--variant=minbase", f"--include={PACKAGES}", SUITE, root, *filter(None, [apt_mirror(SUITE)]))
         container = output("buildah", "from", "scratch")
         try:
@@ -47,6 +57,8 @@ def _fill(container: str, root: Path, scratch: Path) -> None:
     lists.mkdir()
     for file in apt_sources(SUITE):
         shutil.copy2(file, lists)
+    for name in COPIED:
+        (root / name).unlink(missing_ok=True)
     run("buildah", "add", "--quiet", container, root, "/")
     keys = Path("/usr/share/keyrings")
     mounts = [f"--volume={lists}:/etc/apt/sources.list.d:ro", *([f"--volume={keys}:{keys}:ro"] if keys.is_dir() else [])]

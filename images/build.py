@@ -1,10 +1,10 @@
 """Builds the container images, and writes them with their lists of contents to out/images.
 
-    python images/build.py [worker] [triton] [triton-nvidia]
+    python -m images.build [worker] [triton] [triton-nvidia]
         [--base IMAGE] [--tag TAG] [--out DIR] [--fresh]
 
-Needs buildah and an OCI runtime. Without --base, the base is Debian 12, made by debootstrap as root; name your own by digest. What has
-not changed is not built again. An archive is a docker-archive: `podman load -i`, `docker load -i`, `ctr images import`.
+Needs buildah and an OCI runtime. Without --base, the base is Debian 12, made by debootstrap as root; name your own by digest.
+What has not changed is not built again. An archive is a docker-archive: `podman load -i`, `docker load -i`, `ctr images import`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ import tarfile
 import time
 import tomllib
 from pathlib import Path
+from typing import IO
 
-import base
-from tools import ROOT, BuildError, find, output, run, runtime, secrets, uv_folder
+from images.tools import ROOT, BuildError, find, output, run, runtime, secrets, uv_folder
+
+from images import base
 
 SBOM = "opt/omniguard/sbom.cdx.json"
 NAMES = {"worker": "worker", "triton": "triton", "triton-nvidia": "triton"}
@@ -56,7 +58,7 @@ def _image(image: str, base_name: str, tag: str, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     name = f"localhost/omniguard/{NAMES[image]}:{tag}"
     began = time.monotonic()
-    print(f"images: {name} from {base_name}", flush=True)  # noqa: T201
+    print(f"images: {name} from {base_name}", flush=True)
     identifier = out / f"{image}.id"
     with secrets() as mounted:
         run(
@@ -73,9 +75,7 @@ def _image(image: str, base_name: str, tag: str, out: Path) -> None:
         run("buildah", "push", "--quiet", name, f"docker-archive:{archive}:{name}")
         _extract(archive, out / f"{image}.cdx.json")
         identifier.write_text(built, encoding="utf-8")
-    print(  # noqa: T201
-        f"images: {archive}, {archive.stat().st_size / 1e6:.0f} MB, after {time.monotonic() - began:.0f} s", flush=True
-    )
+    print(f"images: {archive}, {archive.stat().st_size / 1e6:.0f} MB, after {time.monotonic() - began:.0f} s", flush=True)
 
 
 def _facts(base_name: str) -> dict[str, str]:
@@ -103,10 +103,10 @@ def _extract(archive: Path, to: Path) -> None:
     raise BuildError(f"found no /{SBOM} in {archive}; the Containerfile should write it")
 
 
-def _member(archive: tarfile.TarFile, name: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _member(archive: tarfile.TarFile, name: str) -> IO[bytes]:
     found = archive.extractfile(name)
     if found is None:
-        raise BuildError(f"found no file {name} in {archive.name}")
+        raise BuildError(f"found no file {name} in an image's archive")
     return found
 
 

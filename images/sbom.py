@@ -30,7 +30,7 @@ def main() -> None:
     python = len(bom["components"])
     bom["components"] += system + extra
     arguments.out.write_text(json.dumps(bom, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    print(f"sbom: {len(system)} Debian packages, {python} Python packages, {len(extra)} others")  # noqa: T201
+    print(f"sbom: {len(system)} Debian packages, {python} Python packages, {len(extra)} others")
 
 
 def _arguments() -> argparse.Namespace:
@@ -62,9 +62,14 @@ def _environment(python: Path, name: str) -> dict[str, Any]:
 def _system() -> list[Component]:
     """Debian's packages; none where the base has no dpkg, which is said aloud."""
     if shutil.which("dpkg-query") is None:
-        print("sbom: the base has no dpkg; its packages are not listed", file=sys.stderr)  # noqa: T201
+        print("sbom: the base has no dpkg; its packages are not listed", file=sys.stderr)
         return []
-    told = subprocess.run(["dpkg-query", "--show", f"--showformat={_DPKG}"], capture_output=True, text=True, check=True)  # noqa: S607
+    told = subprocess.run(  # noqa: S603
+        ["dpkg-query", "--show", f"--showformat={_DPKG}"],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     distribution = platform.freedesktop_os_release()
     system, release = distribution["ID"], distribution.get("VERSION_ID", "")
     rows = [line.split("\t") for line in told.stdout.splitlines()]

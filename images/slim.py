@@ -36,4 +36,4 @@ def _size(folder: Path) -> int:
 
 if __name__ == "__main__":
     for found in Path(sys.argv[1]).glob("lib/python3.*/site-packages"):
-        print(f"slim: {slim(found) / 1e6:.0f} MB less in {found}")  # noqa: T201
+        print(f"slim: {slim(found) / 1e6:.0f} MB less in {found}")

@@ -107,7 +107,9 @@ def apt_sources(suite: str) -> list[Path]:
 
 def apt_mirror(suite: str) -> str | None:
     """The first address that the machine's own lists give for `suite`; None leaves it to debootstrap."""
-    addresses = (re.search(r"(?:^URIs:|^deb (?:\[[^\]]*\] )?)\s*(\S+)", _uncommented(file), re.MULTILINE) for file in apt_sources(suite))
+    addresses = (
+        re.search(r"(?:^URIs:|^deb (?:\[[^\]]*\] )?)\s*(\S+)", _uncommented(file), re.MULTILINE) for file in apt_sources(suite)
+    )
     return next((found.group(1) for found in addresses if found), None)
 
 

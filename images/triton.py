@@ -2,8 +2,8 @@
 
     triton.py WHEEL SERVER PARTS.json
 
-WHEEL is the unpacked wheel, SERVER the folder to fill (/opt/tritonserver), PARTS.json gets the list for the image's SBOM. Libraries
-that neither the server nor its Python backend links stay out.
+WHEEL is the unpacked wheel, SERVER the folder to fill (/opt/tritonserver), PARTS.json gets the list for the image's SBOM.
+Libraries that neither the server nor its Python backend links stay out.
 """
 
 from __future__ import annotations

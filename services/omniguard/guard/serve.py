@@ -31,8 +31,8 @@ _ADMIN_HTTP = "model-repository,model-config,inference,shared-memory,statistics,
 class Serving:
     """How Triton is started. Times are in seconds; `exit_timeout` must be below what the container is given to end.
 
-    `worker_value_file` and `admin_value_file` hold the values of the headers `omniguard` and `omniguard-admin`: with the first, only
-    who sends it may infer; with the second, only who sends it may load, unload and configure, and HTTP has no inference.
+    `worker_value_file` and `admin_value_file` hold the values of the headers `omniguard` and `omniguard-admin`: with the first,
+    only who sends it may infer; with the second, only who sends it may load, unload and configure, and HTTP has no inference.
     """
 
     repository: Path

@@ -106,6 +106,7 @@ class Bench:
         concurrency: int = 4,
         critique_timeout: float = 5.0,
         calibration: Calibration | None = None,
+        late_try_seconds: float = 3600.0,
     ) -> None:
         # The twins of fetch and decode read the machine's monotonic clock: this one starts beside it.
         self.clock = ManualClock(monotonic=time.monotonic())
@@ -134,7 +135,7 @@ class Bench:
         )
         self.critic = Critic(self.guard, concurrency=2, queue=4, timeout=critique_timeout)
         explain = Explain(self.examine, self.critic, self.publish, self.clock)
-        rules = LaneRules(lane, maximum, heavy_seconds, late_max_age=3600.0)
+        rules = LaneRules(lane, maximum, heavy_seconds, late_max_age=3600.0, late_try_seconds=late_try_seconds)
         self.moderate = Moderate(rules, self.examine, self.decide, self.publish, explain, self.clock, folder)
         self.pipeline = Pipeline(
             lane, self._tenants, self.moderate, explain, self.decide, self.publish, Quotas(self.clock, at_once=1000), self.store

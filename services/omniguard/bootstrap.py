@@ -186,7 +186,8 @@ async def _first_stage(
 
 def _rules(settings: Settings, lane: Lane) -> LaneRules:
     heavy = settings.worker.heavy_seconds if lane is Lane.LIVE else None
-    return LaneRules(lane, settings.worker.event_time_limit, heavy, settings.worker.late_max_age)
+    worker = settings.worker
+    return LaneRules(lane, worker.event_time_limit, heavy, worker.late_max_age, worker.late_try_seconds)
 
 
 def _fixed(tenants: Tenants) -> Callable[[], Tenants]:

@@ -95,6 +95,10 @@ class WorkerSettings(Group):
     )
     dead_letter_ratio_over: Count = Field(default=200, description="How many last events that share is of.")
     late_max_age: Seconds = Field(default=86_400, description="Age in seconds at which the late lane gives up asking again.")
+    late_try_seconds: Seconds = Field(
+        default=14_400,
+        description="Seconds one try on the late lane may take; the next goes on from the segments judged.",
+    )
     media_folder: Path = Field(default=_SCRATCH / "media", description="Where fetched media lie while examined.")
     state_folder: Path = Field(default=_SCRATCH / "state", description="Where starts of events are counted, beside Redis.")
     decode_processes: Count = Field(default=2, description="Processes that decode media.")

@@ -45,13 +45,14 @@ class LaneRules:
     """What sets a lane apart. `maximum` is its longest way from broker to verdict in seconds, None on the late lane.
 
     `heavy_seconds` is the length from which media go to the backfill lane; None where they stay. `late_max_age` is how long, in
-    seconds, the late lane goes on trying.
+    seconds, the late lane goes on trying, and `late_try_seconds` how long one try may take: what hangs keeps its place no longer.
     """
 
     lane: Lane
     maximum: float | None
     heavy_seconds: float | None
     late_max_age: float
+    late_try_seconds: float = 14_400.0
 
     @property
     def priority(self) -> int:
@@ -155,19 +156,22 @@ class Moderate:
         exam = Examination(task.tenant.policy.floor)
         early = Provisional(task.upload, task.tenant, exam, self.decide, self.publish)
         left = task.deadline.left(self.clock.monotonic())
+        late = self.rules.lane is Lane.LATE
+        limit = self.rules.late_try_seconds if late else left + GRACE_SECONDS
 
         def judged() -> None:
             task.progress()
             early.consider()
 
         try:
-            async with asyncio.timeout(None if left == float("inf") else left + GRACE_SECONDS):
+            async with asyncio.timeout(None if limit == float("inf") else limit):
                 await self.examine.examine(replace(task, judged=judged), exam)
         except asyncio.CancelledError:
             early.abandon()
             raise
         except TimeoutError:
-            exam.findings.fail(Problem(Reason.DEADLINE, "the deadline passed before the upload was examined to its end"))
+            found = f"{limit:g} s, the limit of one try on the late lane, were over" if late else "the deadline passed"
+            exam.findings.fail(Problem(Reason.DEADLINE, f"{found} before the upload was examined to its end"))
         except Exception as error:  # the border: a bug of ours costs this upload its examination, not the worker
             log.exception("a step failed in a way it must not", stage="judge")
             exam.findings.fail(

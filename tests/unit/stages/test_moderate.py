@@ -255,6 +255,27 @@ async def test_the_late_lanes_next_try_fetches_anew(tmp_path: Path) -> None:
     assert found.timings_ms["total"] >= 0
 
 
+async def test_a_try_on_the_late_lane_that_hangs_ends_and_the_next_asks_only_for_what_is_missing(tmp_path: Path) -> None:
+    class HangsOnce(MemoryGuard):
+        hung = False
+
+        async def label(self, request: GuardRequest, media: Sequence[bytes], *, affinity: str = "") -> Label:
+            found = await super().label(request, media, affinity=affinity)
+            if len(self.calls) == 3 and not self.hung:
+                self.hung = True
+                await asyncio.Event().wait()
+            return found
+
+    guard = HangsOnce(WORDS)
+    objects = {"a.wav": silence(90)}
+    bench = Bench(tmp_path, lane=Lane.LATE, maximum=None, guard=guard, concurrency=1, objects=objects, late_try_seconds=1.0)
+    found = await asyncio.wait_for(bench.upload(by_uri("a.wav", "audio")), 60)
+    assert guard.hung
+    assert found.status == "final"
+    segments = {call.request.parts[-1].t0 for call in guard.calls if call.request.mode is Mode.LABEL}
+    assert bench.labels == len(segments) + 1
+
+
 async def test_what_is_weighed_is_the_media_and_goes_when_the_verdict_is_out(tmp_path: Path) -> None:
     bench = Bench(tmp_path, objects={"a.wav": silence(1)})
     record: Record = bench.event(by_uri("a.wav", "audio"))

@@ -141,8 +141,7 @@ class GuardService:
         def tell() -> None:
             job = next((job for job in self._jobs if job.canary), None)
             canary = None if job is None else (job.started or job.arrived, job.started)
-            waiting = ((job.ask.request.priority, job.arrived) for job in self._jobs if job.task is None and not job.canary)
-            sender.send(self._pace.status(len(self._jobs), canary, waiting))
+            sender.send(self._pace.status(len(self._jobs), canary, self._waiting()))
 
         with self._lock:
             if self._open:
@@ -151,6 +150,14 @@ class GuardService:
         sender.send(_error(GuardErrorCode.UNAVAILABLE, "the model is closing; ask another replica, or again later"))
 
     # Below: on the loop's thread only.
+
+    def _waiting(self) -> list[tuple[int, float]]:
+        """Priority and arrival of what has no place yet, and of labels that an engine took and cannot compute together."""
+        jobs = [job for job in self._jobs if not job.canary]
+        taken = [job for job in jobs if job.task is not None and job.ask.request.mode is Mode.LABEL]
+        taken.sort(key=lambda job: (job.ask.request.priority, job.arrived))
+        behind = taken[self._can.at_once :] if self._can.at_once is not None else []
+        return [(job.ask.request.priority, job.arrived) for job in (*(job for job in jobs if job.task is None), *behind)]
 
     def _live(self) -> None:
         self._loop.call_soon(self._look_for_cancelled)

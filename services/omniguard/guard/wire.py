@@ -205,7 +205,8 @@ class Capabilities(Wire):
 
     `max_frames` and `max_audio_seconds` are per request; `max_pixels` per frame; `grid` is the side length multiple of a frame.
     `digest` covers weights, profile, parser, engine and version, dtype, processor limits, calibration.
-    `assessed` maps a modality to the categories the engine may vouch for at best.
+    `assessed` maps a modality to the categories the engine may vouch for at best. `at_once` labels are computed together; None:
+    all that the engine takes.
     """
 
     kind: Literal["capabilities"] = "capabilities"
@@ -224,10 +225,11 @@ class Capabilities(Wire):
     max_audio_seconds: float
     sample_rate: int = 16_000
     max_in_flight: int
+    at_once: int | None = None
 
 
 class Waiting(Wire):
-    """Requests of one priority for which the engine has no place yet, and for how long the oldest has waited."""
+    """Requests of one priority that the engine does not compute yet, and for how long the oldest has waited."""
 
     priority: int
     requests: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from omniguard.guard.pace import Pace
 from omniguard.guard.service import GuardService
 from omniguard.guard.wire import GuardErrorCode, LabelEvent, Priority, StatusEvent
-from unit.guard.test_guard_service import Scripted, Sender, ask, engine, error, service, until
+from unit.guard.test_guard_service import CAN, Scripted, Sender, ask, engine, error, service, until
 
 __all__ = ["engine", "service"]  # fixtures
 
@@ -86,10 +86,25 @@ def test_waiting_is_told_by_priority_and_ends_with_the_wait(engine: Scripted, se
     held.append(ask(service, "canary", priority=Priority.CANARY))
     until(lambda: [(each.priority, each.requests) for each in status(service).waiting] == [(1, 2), (3, 1)])
     until(lambda: min(each.oldest_ms for each in status(service).waiting) > 20)
-    assert status(service).waiting[0].oldest_ms > status(service).waiting[1].oldest_ms
+    live, late = status(service).waiting
+    assert live.oldest_ms >= late.oldest_ms
     engine.gate.set()
     assert all(sender.result().kind == "label" for sender in held)
     assert status(service).waiting == ()
+
+
+def test_labels_that_an_engine_takes_and_cannot_compute_together_wait_as_well(engine: Scripted) -> None:
+    """vLLM queues by itself what is more than one step of it."""
+    engine.capabilities = lambda: CAN.model_copy(update={"at_once": 1})  # type: ignore[method-assign]
+    service = GuardService(engine)
+    try:
+        held = [ask(service, "first", priority=Priority.LATE_LABEL), ask(service, "other endless", priority=Priority.LIVE_LABEL)]
+        until(lambda: [(each.priority, each.requests) for each in status(service).waiting] == [(Priority.LATE_LABEL, 1)])
+        engine.gate.set()
+        assert held[0].result().kind == "label"
+        assert status(service).waiting == ()
+    finally:
+        service.close()
 
 
 def test_the_p99_is_of_the_last_answers_without_canaries() -> None:

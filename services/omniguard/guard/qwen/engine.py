@@ -128,4 +128,5 @@ def _capabilities(profile: Profile, checkpoint: Checkpoint, runner: Runner, sett
         grid=limits.grid,
         max_audio_seconds=limits.audio_seconds,
         max_in_flight=settings.max_in_flight,
+        at_once=runner.at_once,
     )

@@ -74,6 +74,11 @@ class Runner(Protocol):
         """Name and version of engine, libraries and dtype: all that can move a score beside checkpoint and profile."""
         ...
 
+    @property
+    def at_once(self) -> int:
+        """Labels of one step; more than that wait for their turn inside the runner."""
+        ...
+
     async def score(self, prompt: Prompt, watch: Sequence[int]) -> Scored:
         """One forward pass."""
         ...

@@ -85,6 +85,7 @@ class TensorRtRunner:
         )
         self._vocabulary = len(self._llm.tokenizer.tokenizer)
         self.engine = f"tensorrt_llm {tensorrt_llm.__version__}"
+        self.at_once = settings.max_num_seqs
 
     async def score(self, prompt: Prompt, watch: Sequence[int]) -> Scored:
         """One token is generated, and its logits read.

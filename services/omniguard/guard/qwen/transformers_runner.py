@@ -53,6 +53,7 @@ class TransformersRunner:
                 media=settings.media_tokens,
             ),
         )
+        self.at_once = settings.max_batch
         name = str(thinker.dtype).removeprefix("torch.")
         self.engine = f"transformers {transformers.__version__}, torch {torch.__version__}, {name}, {thinker.device.type}"
 

@@ -48,6 +48,7 @@ class VllmRunner:
         self._family = family
         self._numbers = itertools.count()
         self._most = settings.max_model_len
+        self.at_once = settings.max_num_seqs
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="vllm-loop", daemon=True)
         self._thread.start()

@@ -109,7 +109,7 @@ parameters { key: {{ $name | quote }} value: { string_value: {{ include "omnigua
   volumeMounts:
     - {name: checkpoint, mountPath: /checkpoint}
     - {name: tmp, mountPath: /tmp, subPath: model}
-    {{- include "omniguard.secretMounts" (include "omniguard.modelSecrets" .) | nindent 4 }}
+    {{- with include "omniguard.secretMounts" (include "omniguard.modelSecrets" .) | trim }}{{ . | nindent 4 }}{{ end }}
 {{- end }}
 {{- end }}
 

@@ -20,12 +20,10 @@ from typing import Any
 import orjson
 from ruamel.yaml import YAML
 
+from chart.rendering import NAMESPACE, RELEASE
 from faults.worker import eventually
 from origins import free_ports
 from promtool import prometheus
-
-NAMESPACE, RELEASE = "moderation", "og"
-"""Labels that every target gets here as it does on Kubernetes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +62,14 @@ class Prometheus:
 
 @asynccontextmanager
 async def scraping(folder: Path, targets: Mapping[str, str]) -> AsyncIterator[Prometheus]:
-    """Scrape host:port of each job every second, and evaluate the rules as often; everything lies below `folder`."""
+    """Scrape each host:port, of the pod named, every second, and evaluate the rules as often; everything lies below `folder`."""
     (port,) = free_ports(1)
     _write_rules(folder / "rules.yaml")
     labels = {"namespace": NAMESPACE, "release": RELEASE}
-    jobs = [{"job_name": job, "static_configs": [{"targets": [each], "labels": labels}]} for job, each in targets.items()]
+    jobs = [
+        {"job_name": each, "static_configs": [{"targets": [each], "labels": {**labels, "pod": f"{pod}-0"}}]}
+        for each, pod in targets.items()
+    ]
     settings = {"global": {"scrape_interval": "1s"}, "rule_files": ["rules.yaml"], "scrape_configs": jobs}
     (folder / "prometheus.yaml").write_text(json.dumps(settings))
     command = [str(prometheus()), f"--config.file={folder / 'prometheus.yaml'}", f"--storage.tsdb.path={folder / 'data'}"]

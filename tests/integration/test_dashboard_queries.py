@@ -16,6 +16,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from chart.rendering import NAMESPACE, RELEASE, of, rendered
 from faults.harness import Installation
 from faults.nursery import Nursery
 from omniguard.contracts.policy_file import SHIPPED
@@ -26,15 +27,16 @@ from omniguard.samples import MEDIA, Sample, load
 from origins import free_ports
 from promql import selectors
 from runbook import queries
-from scraping import NAMESPACE, RELEASE, Prometheus, scraping
+from scraping import Prometheus, scraping
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
 HEAVY = {"video", "interleaved-post", "harmless-speech"}
 """Samples that take many seconds of speech recognition and show nothing that the others do not."""
+NAME = f"{RELEASE}-omniguard"
+"""What the chart's objects are called."""
 CHOSEN = {"$namespace": NAMESPACE, "$release": RELEASE, "$lane": "live|backfill|late"}
 EVERYTHING = dict.fromkeys(CHOSEN, ".*")
-TARGETS = ("worker", "supervisor", "triton")
 
 
 async def test_every_query_runs_and_what_must_have_an_answer_has_one(
@@ -50,8 +52,18 @@ async def test_every_query_runs_and_what_must_have_an_answer_has_one(
             found.ask(filled(query, EVERYTHING))
         for query in queries():
             found.ask(query)
+        for query in keda_queries():
+            assert found.has_answer(query), query
         check_rules(found)
         check_names(found, [*asked, *queries()])
+
+
+def keda_queries() -> list[str]:
+    """Those by which the chart has Triton scaled."""
+    scaled = [each for each in of(rendered("production"), "ScaledObject") if each["metadata"]["name"] == f"{NAME}-triton"]
+    found = [trigger["metadata"]["query"] for each in scaled for trigger in each["spec"]["triggers"]]
+    assert len(found) == 2
+    return found
 
 
 def check_rules(found: Prometheus) -> None:
@@ -89,10 +101,15 @@ async def service(stack: StackUrls, prefix: str, folder: Path, nursery: Nursery)
         worker = await platform.start(**settings)
         with supervisor(stack.triton, folder / "supervisor.log") as port:
             metrics = stack.triton_metrics.removeprefix("http://").removesuffix("/metrics")
-            addresses = dict(zip(TARGETS, (f"127.0.0.1:{worker.port}", f"127.0.0.1:{port}", metrics), strict=True))
+            # As on Kubernetes: supervisor and Triton share a pod.
+            addresses = {
+                f"127.0.0.1:{worker.port}": f"{NAME}-worker-live",
+                f"127.0.0.1:{port}": f"{NAME}-triton",
+                metrics: f"{NAME}-triton",
+            }
             (folder / "prometheus").mkdir()
             async with scraping(folder / "prometheus", addresses) as found:
-                await found.until(f"sum(up) == {len(TARGETS)}")
+                await found.until(f"sum(up) == {len(addresses)}")
                 await found.until("sum(omniguard_canaries_total) > 0")
                 await upload(platform, [sample for sample in load("dashboard-") if sample.name not in HEAVY])
                 await found.until(f"sum(omniguard_events_finished_total) >= {len(load()) - len(HEAVY)}")

@@ -126,13 +126,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         server = _server()
         options = arguments(serving)
+        sweep(serving.prefix)
+        if ours.pid_file:
+            _write_number(ours.pid_file)
     except Misconfigured as error:
         parser.exit(2, f"omniguard-triton: {error}\n")
-    sweep(serving.prefix)
-    if ours.pid_file:
-        ours.pid_file.write_text(f"{os.getpid()}\n", encoding="ascii")
     sys.stdout.flush()
     os.execv(server, [server, *options, *theirs])  # noqa: S606 - no shell is meant: this process becomes the server
+
+
+def _write_number(file: Path) -> None:
+    try:
+        file.write_text(f"{os.getpid()}\n", encoding="ascii")  # stays ours: this process becomes the server
+    except OSError as error:
+        raise Misconfigured(
+            f"--pid-file {file}: found {error.strerror}, expected a folder that this user may write to"
+        ) from error
 
 
 def _server() -> str:

@@ -65,7 +65,7 @@ def test_objects_are_named_and_labelled_alike(name: str) -> None:
         assert meta["name"].startswith(f"{RELEASE}-"), where
 
 
-@pytest.mark.parametrize("name", matrix())
+@pytest.mark.parametrize("name", ["minimal", "everything"])
 def test_a_second_render_is_the_same(name: str) -> None:
     """Nothing is drawn by lot: an upgrade without a change must change nothing."""
     first, second = (template("--values", str(MATRIX / f"{name}.yaml")).stdout for _ in range(2))

@@ -38,7 +38,7 @@ labels:
   {{- with .labels }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
-{{- with merge (dict) (.annotations | default dict) .root.Values.commonAnnotations }}
+{{- with merge (dict) (.annotations | default dict) (.root.Values.commonAnnotations | default dict) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -47,7 +47,7 @@ annotations:
 {{- define "omniguard.podMetadata" -}}
 labels:
   {{- include "omniguard.selector" . | nindent 2 }}
-  {{- with merge (dict) (.values.podLabels | default dict) .root.Values.commonLabels }}
+  {{- with merge (dict) (.values.podLabels | default dict) (.root.Values.commonLabels | default dict) }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 annotations:

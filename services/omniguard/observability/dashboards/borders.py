@@ -15,6 +15,7 @@ BORDERS: Final = (
                 "Verdicts, critiques, dead letters and deferred events that every in-sync replica has.",
                 "ops",
                 (Query("sum(rate(omniguard_published_total[$__rate_interval]))", "records"),),
+                width=6,
             ),
             Panel(
                 "Workers that can publish",
@@ -22,6 +23,7 @@ BORDERS: Final = (
                 "percentunit",
                 (Query("avg(omniguard_publisher_available)", "of the workers"),),
                 most=1,
+                width=6,
                 alerts=("OmniGuardPublisherUnavailable",),
             ),
             Panel(
@@ -33,6 +35,7 @@ BORDERS: Final = (
                     Query("sum(increase(omniguard_publisher_replaced_total[30m]))", "publishers replaced"),
                     Query("sum(increase(omniguard_drain_cancelled_events_total[30m]))", "events cut off"),
                 ),
+                width=6,
                 alerts=("OmniGuardRebalancing", "OmniGuardDrainCancelled"),
             ),
             Panel(
@@ -48,6 +51,7 @@ BORDERS: Final = (
                         "events",
                     ),
                 ),
+                width=6,
                 alerts=("OmniGuardClockSkew",),
             ),
         ),

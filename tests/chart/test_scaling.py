@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from typing import Any
 
 import pytest
@@ -68,18 +70,56 @@ def test_workers_are_scaled_by_lag_that_more_of_them_can_take(name: str) -> None
         for each in of(objects, "ScaledObject"):
             if f"Deployment/{each['spec']['scaleTargetRef']['name']}" != pod.owner:
                 continue
-            (trigger,) = each["spec"]["triggers"]
-            asked = trigger["metadata"]
-            assert (asked["topic"], asked["consumerGroup"]) == (topics.content(lane), topics.group(lane))
-            assert asked["bootstrapServers"] == env["OMNIGUARD_KAFKA__BOOTSTRAP"]
-            assert int(asked["lagThreshold"]) >= 4 * int(env["OMNIGUARD_WORKER__WINDOW_EVENTS"]), "work in hand is lag"
-            assert each["spec"]["maxReplicaCount"] <= _partitions(topics, lane)
-            assert asked["excludePersistentLag"] == "true", "one heavy event keeps a partition's offset and must scale nothing"
-            assert trigger["useCachedMetrics"] is True
-            assert asked.get("allowIdleConsumers", "false") == "false"
-            assert all(isinstance(value, str) for value in asked.values())
+            partitions = _partitions(topics, lane) if name == "everything" else _declared(topics, lane)
+            threshold = int(each["spec"]["advanced"]["scalingModifiers"]["target"])
+            assert threshold >= 4 * int(env["OMNIGUARD_WORKER__WINDOW_EVENTS"]), "work in hand is lag"
+            assert each["spec"]["maxReplicaCount"] <= partitions
+            groups = [trigger["metadata"] for trigger in each["spec"]["triggers"]]
+            watched = [int(number) for asked in groups for number in asked["partitionLimitation"].split(",")]
+            assert len(watched) == len(set(watched))
+            assert set(watched) <= set(range(partitions)), "KEDA fails for a partition that is not there"
+            for asked in groups:
+                assert (asked["topic"], asked["consumerGroup"]) == (topics.content(lane), topics.group(lane))
+                assert asked["bootstrapServers"] == env["OMNIGUARD_KAFKA__BOOTSTRAP"]
+                assert all(isinstance(value, str) for value in asked.values())
             behaviour = each["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
             assert behaviour["scaleDown"]["stabilizationWindowSeconds"] >= 600
+
+
+def _declared(topics: Topics, lane: Lane) -> int:
+    return next(topic.partitions for topic in topics.all if topic.name == topics.content(lane))
+
+
+def _wanted(scaled: Object, lags: list[int]) -> float:
+    """Pods that KEDA asks for, by the formula as Python reads it."""
+    modifiers = scaled["spec"]["advanced"]["scalingModifiers"]
+    names = [trigger["name"] for trigger in scaled["spec"]["triggers"]]
+    most = re.fullmatch(r"sum\(map\(\[(.*)\], min\(#, (\d+)\)\)\) - min\(max\((.*)\), (\d+)\)", modifiers["formula"])
+    assert most is not None, modifiers["formula"]
+    assert most[1] == most[3] == ", ".join(names)
+    assert most[2] == most[4]
+    counted = [min(lag, int(most[2])) for lag in lags]
+    return max(scaled["spec"]["minReplicaCount"], math.ceil((sum(counted) - max(counted)) / int(modifiers["target"])))
+
+
+@pytest.mark.parametrize(("partitions", "most"), [(12, 12), (12, 3), (4, 4), (2, 2)])
+def test_one_partition_held_up_scales_nothing_and_lag_everywhere_scales_to_the_end(partitions: int, most: int) -> None:
+    lane = {"partitions": partitions, "autoscaling": {"enabled": True, "minReplicas": 1, "maxReplicas": most}}
+    scaled = next(each for each in of(render({"workers": {"live": lane}}), "ScaledObject") if "live" in title(each))
+    idle = partitions - 1
+    assert _wanted(scaled, [10**6, *[0] * idle]) == 1
+    assert _wanted(scaled, [10**6, *[128 // (4 * idle)] * idle]) == 1, "with a little in hand everywhere else"
+    assert min(most, _wanted(scaled, [10**6] * partitions)) == most
+    assert _wanted(scaled, [10**6, 10**6, *[0] * (idle - 1)]) <= 2
+
+
+def test_many_partitions_are_watched_in_groups() -> None:
+    lane = {"partitions": 30, "autoscaling": {"enabled": True}}
+    scaled = next(each for each in of(render({"workers": {"live": lane}}), "ScaledObject") if "live" in title(each))
+    groups = [trigger["metadata"]["partitionLimitation"].split(",") for trigger in scaled["spec"]["triggers"]]
+    assert len(groups) == 12, "each is a connection of KEDA's to the brokers"
+    assert sorted(int(number) for group in groups for number in group) == list(range(30))
+    assert scaled["spec"]["maxReplicaCount"] == min(30, _wanted(scaled, [10**6] * 12))
 
 
 def _partitions(topics: Topics, lane: Lane) -> int:

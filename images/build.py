@@ -10,11 +10,13 @@ What has not changed is not built again. An archive is a docker-archive: `podman
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 import tarfile
 import time
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
@@ -44,38 +46,60 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("images", nargs="*", choices=[*NAMES, []], help="default: worker triton")
+    parser.add_argument("images", nargs="*", metavar="IMAGE", help=f"of {', '.join(NAMES)}; without any, worker and triton")
     parser.add_argument("--base", help="base image, best by digest; without it Debian 12 by debootstrap")
     parser.add_argument("--tag", default="test")
     parser.add_argument("--out", type=Path, default=ROOT / "out/images")
     parser.add_argument("--fresh", action="store_true", help="make the base anew, with today's packages")
     asked = parser.parse_args()
     asked.images = asked.images or ["worker", "triton"]
+    if unknown := set(asked.images) - set(NAMES):
+        parser.error(f"found no image {', '.join(sorted(unknown))}, expected some of {', '.join(NAMES)}")
     return asked
 
 
 def _image(image: str, base_name: str, tag: str, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     name = f"localhost/omniguard/{NAMES[image]}:{tag}"
+    archive, made_of = out / f"{image}.tar", out / f"{image}.made-of"
+    facts = _facts(base_name)
+    inputs = _inputs(image, facts)
+    if archive.exists() and made_of.exists() and made_of.read_text(encoding="ascii") == f"{inputs} {_identifier(name)}":
+        print(f"images: {archive} is up to date", flush=True)
+        return
     began = time.monotonic()
-    print(f"images: {name} from {base_name}", flush=True)
-    identifier = out / f"{image}.id"
+    print(f"images: {name} from {base_name}; minutes where its packages have changed", flush=True)
+    _build(image, name, facts)
+    archive.unlink(missing_ok=True)  # a docker-archive is added to, never replaced
+    run("buildah", "push", "--quiet", name, f"docker-archive:{archive}:{name}")
+    _extract(archive, out / f"{image}.cdx.json")
+    made_of.write_text(f"{inputs} {_identifier(name)}", encoding="ascii")
+    print(f"images: {archive}, {archive.stat().st_size / 1e6:.0f} MB, after {time.monotonic() - began:.0f} s", flush=True)
+
+
+def _build(image: str, name: str, facts: Mapping[str, str]) -> None:
     with secrets() as mounted:
         run(
             *("buildah", "bud", "--layers", "--isolation=oci", f"--runtime={runtime()}", "--network=host", "--format=docker"),
             *("--pull=false", f"--ignorefile={ROOT / 'images/.containerignore'}", f"--build-context=uv={uv_folder()}"),
             *mounted,
-            *(f"--build-arg={key}={value}" for key, value in _facts(base_name).items()),
+            *(f"--build-arg={key}={value}" for key, value in facts.items()),
             *(f"--file={ROOT / 'images' / f'{image}.Containerfile'}", f"--tag={name}", ROOT),
         )
-    built = output("buildah", "images", "--quiet", "--no-trunc", name)
-    archive = out / f"{image}.tar"
-    if not archive.exists() or not identifier.exists() or identifier.read_text(encoding="utf-8") != built:
-        archive.unlink(missing_ok=True)
-        run("buildah", "push", "--quiet", name, f"docker-archive:{archive}:{name}")
-        _extract(archive, out / f"{image}.cdx.json")
-        identifier.write_text(built, encoding="utf-8")
-    print(f"images: {archive}, {archive.stat().st_size / 1e6:.0f} MB, after {time.monotonic() - began:.0f} s", flush=True)
+
+
+def _identifier(name: str) -> str:
+    return output("buildah", "images", "--quiet", "--no-trunc", name)
+
+
+def _inputs(image: str, facts: Mapping[str, str]) -> str:
+    """Digest of all that the image is made of, so that a build of the same is not begun."""
+    tops = (ROOT / top for top in INPUTS)
+    files = [file for top in tops for file in ([top] if top.is_file() else top.rglob("*")) if file.is_file()]
+    digest = hashlib.sha256(json.dumps([image, facts, _identifier(facts["BASE"])], sort_keys=True).encode())
+    for file in sorted(file for file in files if "__pycache__" not in file.parts):
+        digest.update(f"\0{file.relative_to(ROOT)}\0{file.stat().st_mode:o}\0".encode() + file.read_bytes())
+    return digest.hexdigest()
 
 
 def _facts(base_name: str) -> dict[str, str]:

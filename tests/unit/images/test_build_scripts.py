@@ -72,7 +72,7 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BuildError, match="found no buildah on the PATH: install the package buildah"):
         tools.find("buildah")
     monkeypatch.setattr("images.base.output", lambda *_: "")
-    with pytest.raises(BuildError, match="found no debootstrap on the PATH: .* BASE=IMAGE@sha256"):
+    with pytest.raises(BuildError, match=r"found no debootstrap on the PATH: .* BASE=IMAGE@sha256"):
         build(fresh=False)
 
 

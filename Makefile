@@ -13,7 +13,7 @@ ARGS ?=
 PIP_AUDIT ?= pip-audit@2.10.1
 ADVISORIES ?=
 
-.PHONY: audit licences help setup demo images test test-images test-alerts test-cluster cluster-table test-engines faults faults-table fuzz lint types docs check bench load clean
+.PHONY: test-page audit licences help setup demo images test test-images test-alerts test-chart test-cluster cluster-table test-engines faults faults-table fuzz lint types docs k8s check bench load clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -69,6 +69,12 @@ faults-table: $(READY)  ## write what `make faults` measured into docs/reliabili
 test-alerts: $(READY)  ## the alert rules alone, by Prometheus' own promtool; PROMTOOL=/path names one, else it is brought once
 	$(PY) -m pytest tests/unit/observability/test_alerts.py tests/unit/test_runbook.py $(ARGS)
 
+test-page: $(READY)  ## docs/capacity.html in a real Chromium: on the PATH, or CHROMIUM=/path
+	$(PY) -m pytest tests/browser $(ARGS)
+
+test-chart: $(READY)  ## the Helm chart and k8s/ alone, with a scan for insecure settings; HELM=, KUBECTL=, CHECKOV= name others than the pinned
+	$(PY) -m pytest tests/chart -m "long or not long" $(ARGS)
+
 fuzz: $(READY)  ## all hostile input: every file of the corpus, 10,000 records; FUZZ_SEED=N draws other records
 	FUZZ_MEDIA_EVERY=1 FUZZ_EVENTS=10000 $(PY) -m pytest tests/fuzz --timeout 1800 -n $(JOBS) --dist loadgroup $(ARGS)
 
@@ -83,11 +89,18 @@ docs: $(READY)  ## write the generated pages of docs/ anew
 	$(PY) -m omniguard.reference docs
 	$(PY) -m omniguard contract export
 	$(PY) -m omniguard.observability.dashboards
+	$(PY) -m deploy.files
+	$(PY) -m deploy.chart
+
+k8s: $(READY)  ## render k8s/ anew from the chart
+	HELM=$$(PYTHONPATH=services:tests $(PY) -m helm) $(PY) -m deploy.manifests
 
 check: lint types  ## lint, types, and generated pages that differ from the code
 	$(PY) -m omniguard contract check
 	$(PY) -m omniguard.reference --check docs
 	$(PY) -m omniguard.observability.dashboards --check
+	$(PY) -m deploy.files --check
+	$(PY) -m deploy.chart --check
 	$(PY) -m locks.licences --check
 
 licences: $(READY)  ## write docs/licenses.md: the licence of every locked package

@@ -99,7 +99,7 @@ def _wanted(scaled: Object, lags: list[int]) -> float:
     assert most[1] == most[3] == ", ".join(names)
     assert most[2] == most[4]
     counted = [min(lag, int(most[2])) for lag in lags]
-    return max(scaled["spec"]["minReplicaCount"], math.ceil((sum(counted) - max(counted)) / int(modifiers["target"])))
+    return max(float(scaled["spec"]["minReplicaCount"]), math.ceil((sum(counted) - max(counted)) / int(modifiers["target"])))
 
 
 @pytest.mark.parametrize(("partitions", "most"), [(12, 12), (12, 3), (4, 4), (2, 2)])

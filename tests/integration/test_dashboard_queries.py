@@ -6,6 +6,7 @@ dead letters and indeterminates among them.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from omniguard.observability.dashboards import BOARDS, scoped
 from omniguard.samples import MEDIA, Sample, load
 from origins import free_ports
 from promql import selectors
-from runbook import queries
+from runbook import commands, queries
 from scraping import Prometheus, scraping
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
@@ -42,7 +43,7 @@ EVERYTHING = dict.fromkeys(CHOSEN, ".*")
 async def test_every_query_runs_and_what_must_have_an_answer_has_one(
     stack: StackUrls, topic_prefix: str, tmp_path: Path, nursery: Nursery
 ) -> None:
-    async with service(stack, topic_prefix, tmp_path, nursery) as found:
+    async with service(stack, topic_prefix, tmp_path, nursery) as (found, pages):
         ours = [query for board in BOARDS for panel in board.panels for query in panel.queries]
         asked = {query.expression: scoped(query.expression) for query in ours}
         empty = {expression for expression, query in asked.items() if not found.has_answer(filled(query, CHOSEN))}
@@ -56,6 +57,7 @@ async def test_every_query_runs_and_what_must_have_an_answer_has_one(
             assert found.has_answer(query), query
         check_rules(found)
         check_names(found, [*asked, *queries()])
+        check_pages(pages)
 
 
 def keda_queries() -> list[str]:
@@ -85,9 +87,21 @@ def check_names(found: Prometheus, asked: list[str]) -> None:
     assert {name for query in asked for name, _ in selectors(query) if ":" in name} <= scraped
 
 
+def check_pages(pages: dict[str, str]) -> None:
+    """The runbook's look at each health page, as written, finds a service that is well."""
+    looks = [line for line in commands() if line.startswith("curl ")]
+    assert {re.sub(r".*\$(\w+)/.*", r"\1", line) for line in looks} == pages.keys()
+    for line in looks:
+        done = subprocess.run(["bash", "-c", line], env={**os.environ, **pages}, capture_output=True, check=False)
+        assert done.returncode == 0, f"{line}: {done.stderr.decode()}"
+        assert orjson.loads(done.stdout)["status"] in {"ok", "ready"}, f"{line}: {done.stdout.decode()}"
+
+
 @asynccontextmanager
-async def service(stack: StackUrls, prefix: str, folder: Path, nursery: Nursery) -> AsyncIterator[Prometheus]:
-    """A worker, a supervisor and Triton, scraped before and after the uploads."""
+async def service(
+    stack: StackUrls, prefix: str, folder: Path, nursery: Nursery
+) -> AsyncIterator[tuple[Prometheus, dict[str, str]]]:
+    """A worker, a supervisor and Triton, scraped before and after the uploads; and the health addresses of the first two."""
     tenants = (SHIPPED / "tenants-demo.yaml").read_text()
     settings = {
         "triton__addresses": stack.triton,
@@ -114,7 +128,7 @@ async def service(stack: StackUrls, prefix: str, folder: Path, nursery: Nursery)
                 await upload(platform, [sample for sample in load("dashboard-") if sample.name not in HEAVY])
                 await found.until(f"sum(omniguard_events_finished_total) >= {len(load()) - len(HEAVY)}")
                 await found.until("sum(omniguard_ledger_depth) == 0")
-                yield found
+                yield found, {"WORKER": f"http://127.0.0.1:{worker.port}", "SUPERVISOR": f"http://127.0.0.1:{port}"}
 
 
 async def upload(platform: Installation, samples: list[Sample]) -> None:

@@ -60,9 +60,9 @@ KNOWN = {
 
 BUNDLED = {
     "av": "its wheel carries FFmpeg (LGPL-3.0-or-later), and with it x264 and x265 (GPL-2.0-or-later), GnuTLS, LAME and others "
-    "as shared libraries: whoever passes on an image that holds it passes these on, and their terms with them",
+    "as shared libraries; our images hold empty stand-ins for x264 and x265 (docs/images.md), and the rest with its terms",
     "numpy": "its wheel carries OpenBLAS (BSD-3-Clause) and libgfortran (GPL-3.0 with the GCC exception)",
-    "opencv-python-headless": "its wheel carries FFmpeg (LGPL-2.1-or-later)",
+    "opencv-python-headless": "its wheel carries FFmpeg (LGPL-2.1-or-later) and OpenSSL 1.1; our images hold neither (docs/images.md)",
     "pillow": "its wheel carries libjpeg-turbo, libtiff, libwebp, dav1d and others under permissive licences",
     "soundfile": "its wheel carries libsndfile (LGPL-2.1-or-later)",
 }
@@ -162,8 +162,9 @@ HEAD = """# Licences
 
 Of every package that an image of OmniGuard holds, by its metadata. Written by `make licences`; `make check` fails where a lock
 has changed since, and where a package comes with a licence that is neither on the list of `services/locks/licences.py` nor agreed
-to there with a reason. What wheels hold beside their own code is in the notes, as far as it is known. Kafka, Valkey, Triton and
-Java, which `omniguard dev` starts, are for a developer's machine and in no image of ours.
+to there with a reason. What wheels hold beside their own code is in the notes, as far as it is known. The
+image of Triton for CPUs holds the server out of nvidia-pytriton as well: [images.md](images.md). Kafka, Valkey and Java, which
+`omniguard dev` starts, are for a developer's machine and in no image of ours.
 """
 
 

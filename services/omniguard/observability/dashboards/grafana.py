@@ -247,11 +247,12 @@ _OPTIONS: Final[Mapping[Kind, dict[str, Any]]] = {
 
 def _defaults(panel: Panel) -> dict[str, Any]:
     """Of every series of a panel. Nothing we tell is negative but a clock's skew, which no axis shows."""
-    colours = ("green", "orange", "red")
-    values = (None, *(panel.steps or ()))
+    timeline = panel.kind == "state-timeline"
+    colours = ("red", "green") if timeline else ("green", "orange", "red")
+    values = (None, 1) if timeline else (None, *(panel.steps or ()))
     thresholds = {"mode": "absolute", "steps": [{"color": c, "value": v} for c, v in zip(colours, values, strict=False)]}
     made: dict[str, Any] = {"unit": panel.unit, "min": 0, "thresholds": thresholds}
-    made["color"] = {"mode": "thresholds" if panel.kind == "stat" else "palette-classic"}
+    made["color"] = {"mode": "palette-classic" if panel.kind == "timeseries" else "thresholds"}
     if panel.most is not None:
         made["max"] = panel.most
     if panel.kind == "timeseries":
@@ -262,6 +263,6 @@ def _defaults(panel: Panel) -> dict[str, Any]:
             "showPoints": "never",
             "stacking": {"mode": "normal" if panel.stacked else "none", "group": "A"},
         }
-    elif panel.kind == "state-timeline":
+    elif timeline:
         made["custom"] = {"lineWidth": 0, "fillOpacity": 80}
     return made

@@ -79,6 +79,31 @@ def test_kill_9_of_the_command_ends_the_parts(foreground: subprocess.Popen[str],
     assert {part.name: part.state for part in Stack(tmp_path).status()} == {"redis": "stopped"}
 
 
+def test_status_finds_the_parts_of_a_demo(tmp_path: Path) -> None:
+    folder = tmp_path / "omniguard/demo"
+    stack = Stack(folder, parts=("redis",), owner=os.getpid())
+
+    def status() -> list[dict[str, object]]:
+        done = subprocess.run(
+            [*_DEV, "status", "--json"],
+            env={**_ENV, "XDG_STATE_HOME": str(tmp_path)},
+            text=True,
+            capture_output=True,
+            check=False,
+        )
+        parts = json.loads(done.stdout)
+        assert isinstance(parts, list)
+        return parts
+
+    assert status() == []
+    try:
+        stack.up()
+        assert [(part["part"], part["state"]) for part in status()] == [("redis", "running")]
+    finally:
+        stack.down()
+    assert status() == [], "what has ended is not shown for what `up` would start"
+
+
 def test_up_status_down_in_the_background(tmp_path: Path) -> None:
     def dev(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

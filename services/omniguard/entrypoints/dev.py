@@ -95,10 +95,13 @@ def down(
 
 @dev_app.command()
 def status(state: State = None, as_json: Json = False) -> None:
-    """Show each part, and the last lines of the log of one that has died. Exit status 1 unless all of them serve."""
+    """Show each part, and the last lines of the log of one that has died. Exit status 1 unless all of them serve.
+
+    Without --state, the parts of a demo that is up (KEEP=1) are shown where `up` has started none.
+    """
     console = Console(stderr=True)
     try:
-        found = Stack(state or default_state_dir()).status()
+        found = Stack(state or _in_use()).status()
     except DevStackError as error:
         raise _failed(console, error) from error
     _show(found, as_json=as_json)
@@ -106,6 +109,13 @@ def status(state: State = None, as_json: Json = False) -> None:
         console.print("nothing was started here; see `omniguard dev up`", style="yellow", markup=False)
     if not found or not all(part.healthy for part in found):
         raise typer.Exit(1)
+
+
+def _in_use() -> Path:
+    """The folder of the stack that runs: that of `up`, or else of a demo."""
+    own = default_state_dir()
+    running = (folder for folder in (own, own.with_name("demo")) if any(part.pid is not None for part in Stack(folder).status()))
+    return next(running, own)
 
 
 def _names(text: str) -> list[PartName]:

@@ -13,7 +13,7 @@ ARGS ?=
 PIP_AUDIT ?= pip-audit@2.10.1
 ADVISORIES ?=
 
-.PHONY: test-page audit licences help setup demo images test test-images test-alerts test-chart test-cluster cluster-table test-engines faults faults-table fuzz lint types docs k8s check bench load clean
+.PHONY: test-page audit licences help setup demo images test test-images test-alerts test-chart test-cluster cluster-table test-engines faults faults-table fuzz lint types docs manifests check bench load clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -57,8 +57,9 @@ test-cluster: $(READY)  ## the chart on a real Kubernetes, two nodes: kt's, or t
 images: $(READY)  ## the container images and their lists of contents, in out/images; BASE=IMAGE@sha256:... builds on your own base
 	$(PY) -m images.build $(if $(BASE),--base $(BASE)) $(ARGS)
 
-test-images: images  ## the images under the chart's security context, on the genuine broker; ARGS are not pytest's but those of make images
-	$(PY) -m pytest tests/images --timeout 900
+test-images: $(READY)  ## the images under the chart's security context, beside a genuine Kafka; builds what has changed first
+	$(MAKE) --no-print-directory images ARGS=
+	$(PY) -m pytest tests/images --timeout 900 $(ARGS)
 
 cluster-table: $(READY)  ## write what `make test-cluster` measured into docs/cluster.md
 	PYTHONPATH=services:tests $(PY) -m kubernetes.table out/cluster.jsonl
@@ -92,7 +93,7 @@ docs: $(READY)  ## write the generated pages of docs/ anew
 	$(PY) -m deploy.files
 	$(PY) -m deploy.chart
 
-k8s: $(READY)  ## render k8s/ anew from the chart
+manifests: $(READY)  ## render k8s/ anew from the chart
 	HELM=$$(PYTHONPATH=services:tests $(PY) -m helm) $(PY) -m deploy.manifests
 
 check: lint types  ## lint, types, and generated pages that differ from the code

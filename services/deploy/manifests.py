@@ -23,7 +23,7 @@ from ruamel.yaml import YAML
 ROOT = Path(__file__).parents[2]
 K8S = ROOT / "k8s"
 NAMESPACE = "omniguard"
-HEAD = "# Generated from helm/omniguard with k8s/values.yaml by `make k8s`: change those, or patch this in an overlay.\n"
+HEAD = "# Generated from helm/omniguard with k8s/values.yaml by `make manifests`: change those, or patch this in an overlay.\n"
 OPERATORS = {
     "kafka": {
         "bootstrap": "kafka:9093",
@@ -65,7 +65,7 @@ def _rendered(values: Object) -> list[Object]:
     """The chart's objects without what is Helm's."""
     helm = os.environ.get("HELM") or shutil.which("helm")
     if helm is None:
-        raise SystemExit("found no helm, expected one on the PATH or HELM=/path/to/helm: install Helm 4, or use `make k8s`")
+        raise SystemExit("found no helm, expected one on the PATH or HELM=/path/to/helm: install Helm 4, or use `make manifests`")
     command = [helm, "template", "omniguard", str(ROOT / "helm/omniguard"), "--namespace", NAMESPACE, "--no-hooks"]
     given = io.StringIO()
     YAML(typ="safe").dump(values, given)
@@ -137,7 +137,9 @@ def main(arguments: list[str]) -> int:
     stale = [path for path, text in texts.items() if not (K8S / path).is_file() or (K8S / path).read_text() != text]
     if arguments == ["--check"]:
         if stale:
-            print(f"found k8s/ out of date in {', '.join(stale)}, expected what the chart renders: make k8s", file=sys.stderr)
+            print(
+                f"found k8s/ out of date in {', '.join(stale)}, expected what the chart renders: make manifests", file=sys.stderr
+            )
         return int(bool(stale))
     for path in stale:
         (K8S / path).parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
-from chart.rendering import CHART
+from chart.rendering import CHART, template
 from deploy.chart import described, readme, undescribed
 
 VALUES = (CHART / "values.yaml").read_text()
@@ -92,3 +93,9 @@ def test_the_readme_names_every_value() -> None:
     for path, value in KEYS.items():
         if value.shown is not None:
             assert f"| `{'.'.join(path)}` |" in text
+
+
+def test_the_readmes_values_are_ones_that_the_chart_takes() -> None:
+    (example,) = re.findall(r"```yaml\n(.*?)```", (CHART / "README.md").read_text(), re.DOTALL)
+    done = template("--values", "-", stdin=example)
+    assert done.returncode == 0, done.stderr

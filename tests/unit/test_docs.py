@@ -18,7 +18,12 @@ from omniguard.entrypoints.cli_page import commands
 from omniguard.reference import settings_page
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted(
+    [
+        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "helm/omniguard/README.md", "k8s/README.md")),
+        *(ROOT / "docs").rglob("*.md"),
+    ]
+)
 COMMANDS = dict(commands())
 OTHER_VARIABLES = {"OMNIGUARD_ASSETS", "OMNIGUARD_CACHE", "OMNIGUARD_LOAD_IMAGE", "OMNIGUARD_TEST_HOST"}
 """Of the developer's tools, not of the worker: no settings."""

@@ -37,6 +37,8 @@ def main() -> None:
         given: str | None = asked.base
         if "triton-nvidia" in asked.images and not given:
             raise BuildError("triton-nvidia needs --base: Triton's own image with vLLM, 26.01 or newer, by digest")
+        if given:
+            run("buildah", "pull", "--quiet", "--policy=missing", given)
         name = given or base.build(asked.fresh)
         for image in asked.images:
             _image(image, name, asked.tag, asked.out)
@@ -105,10 +107,11 @@ def _inputs(image: str, facts: Mapping[str, str]) -> str:
 def _facts(base_name: str) -> dict[str, str]:
     with (ROOT / "pyproject.toml").open("rb") as file:
         version = tomllib.load(file)["project"]["version"]
-    digest = output("buildah", "inspect", "--type=image", "--format={{.FromImageDigest}}", base_name)
+    named, _, digest = base_name.partition("@")
+    digest = digest or output("buildah", "inspect", "--type=image", "--format={{.FromImageDigest}}", base_name)
     return {
         "BASE": base_name,
-        "BASE_NAME": base_name.partition("@")[0],
+        "BASE_NAME": named,
         "BASE_DIGEST": digest,
         "VERSION": version,
         "REVISION": output("git", "log", "-1", "--format=%H", "--", *INPUTS) or "unknown",

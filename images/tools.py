@@ -51,7 +51,9 @@ def run(*command: str | Path) -> None:
 
 
 def output(*command: str | Path) -> str:
-    """What a program writes to standard output, or nothing where it fails."""
+    """What a program writes to standard output, or nothing where it fails or is not there."""
+    if shutil.which(command[0]) is None:
+        return ""
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, cwd=ROOT)  # noqa: S603
     return done.stdout.strip() if done.returncode == 0 else ""
 

@@ -76,7 +76,8 @@ class Podman:
         """Bring the image from its archive, unless local storage has that very one."""
         archive = OUT / f"{image.split('/')[-1].partition(':')[0]}.tar"
         assert archive.exists(), f"found no {archive}: make images"
-        if self("image", "exists", image, check=False).returncode:
+        built = archive.with_suffix(".made-of").read_text().split(":")[-1]
+        if self("image", "inspect", "--format={{.Id}}", image, check=False).stdout.strip() != built:
             self("load", "--quiet", "--input", str(archive), timeout=600)
 
     def run(

@@ -84,7 +84,11 @@ def service(kube: Kube, beside: Servers) -> Iterator[Service]:
     """The installed service."""
     made = Service(kube, beside)
     try:
-        made.install()
+        try:
+            made.install()
+        except AssertionError:
+            print(kube.diagnosis())  # before it is uninstalled: afterwards there is nothing to look at
+            raise
         yield made
     finally:
         made.uninstall()

@@ -25,7 +25,7 @@ async def test_killed_pod_loses_nothing(service: Service, uploads: Callable[...,
         await asyncio.to_thread(service.kube.kubectl, "delete", "pod", victim, "--force", "--grace-period=0", "--wait=false")
         outcome = await stream.outcome(fault)
     until(lambda: _all_ready(service.kube), PATIENCE, lambda: f"every pod is ready again; ready: {_ready(service.kube)}")
-    done = "one of two by SIGKILL, `kubectl delete pod --force --grace-period=0`"
+    done = "one of two, `kubectl delete pod --force --grace-period=0`"
     note(Step.of(what, done, time.monotonic() - fault, outcome))
 
 

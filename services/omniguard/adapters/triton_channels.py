@@ -103,6 +103,11 @@ class Channels:
         self._servers: dict[str, Server] = {}
         self._retiring: set[asyncio.Task[None]] = set()
 
+    @property
+    def known(self) -> list[Server]:
+        """All there were at the last look."""
+        return list(self._servers.values())
+
     async def servers(self) -> list[Server]:
         """All there are now; empty while no name leads anywhere."""
         if time.monotonic() - self._looked_up >= self._refresh and not self._closed:
@@ -112,7 +117,7 @@ class Channels:
             await asyncio.wait({self._looking}, timeout=_PATIENCE if self._servers else None)
             if self._looking.done() and not self._looking.cancelled():
                 self._looking.result()  # raises what only a bug of ours raises
-        return list(self._servers.values())
+        return self.known
 
     async def close(self) -> None:
         """Close every channel; requests in flight are cancelled."""

@@ -77,18 +77,18 @@ class Gates:
 
     def known(self, server: Server) -> bool:
         """Whether it has answered, ever."""
-        return self._gate(server).known
+        gate = self._gates.get(server.address)
+        return gate is not None and gate.known
 
     def why(self, servers: Iterable[Server]) -> str:
         """What the first of them that is not asked failed by; empty where all are."""
         gates = (self._gate(server) for server in servers)
         return next((gate.why for gate in gates if gate.breaker.state is not BreakerState.CLOSED), "")
 
-    @property
-    def away(self) -> tuple[int, int]:
-        """How many servers are not asked, and how many there are."""
-        closed = sum(gate.breaker.state is BreakerState.CLOSED for gate in self._gates.values())
-        return len(self._gates) - closed, len(self._gates)
+    def away(self, servers: Iterable[Server]) -> int:
+        """How many of them are not asked. Looking asks nobody, and keeps nobody from being forgotten."""
+        gates = (self._gates.get(server.address) for server in servers)
+        return sum(gate is not None and gate.breaker.state is not BreakerState.CLOSED for gate in gates)
 
     async def wait(self, seconds: float) -> None:
         """Until a server answers again, at most so long."""
@@ -100,6 +100,8 @@ class Gates:
 
     def answered(self, server: Server, digest: str | None = None) -> None:
         """It is there: those who wait go on. `digest` is its model's, where the answer told."""
+        if self._is_former(server):
+            return
         gate = self._gate(server)
         gate.digest = digest or gate.digest
         was, known = gate.breaker.state, gate.known
@@ -114,6 +116,8 @@ class Gates:
 
     def failed(self, server: Server, why: str) -> None:
         """It could not be asked."""
+        if self._is_former(server):
+            return
         gate = self._gate(server)
         gate.why = why
         gate.breaker.failed(self._clock.monotonic())
@@ -135,9 +139,14 @@ class Gates:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def _is_former(self, server: Server) -> bool:
+        """Whether its address went and came back with another channel, of which the ends of old requests tell nothing."""
+        gate = self._gates.get(server.address)
+        return gate is not None and gate.server.channel is not server.channel
+
     def _gate(self, server: Server) -> _Gate:
         gate = self._gates.get(server.address)
-        if gate is None or gate.server.channel is not server.channel:
+        if gate is None or self._is_former(server):
             if gate is not None and gate.probing is not None:
                 gate.probing.cancel()
             self._forget_closed()

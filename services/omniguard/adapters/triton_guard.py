@@ -86,7 +86,8 @@ class TritonGuard:
     @property
     def away(self) -> tuple[int, int]:
         """How many servers cannot be asked, and how many are known."""
-        return self._gates.away
+        servers = self._channels.known
+        return self._gates.away(servers), len(servers)
 
     async def capabilities(self) -> Capabilities:
         """What the loaded engine can take."""
@@ -142,7 +143,7 @@ class TritonGuard:
         until = self._clock.monotonic() + seconds
         pause = _FIRST_PAUSE
         found = ""
-        while (left := until - self._clock.monotonic()) > 0 and not self._closed:
+        while self._clock.monotonic() < until and not self._closed:
             servers = await self._channels.servers()
             for server in self._in_turn(servers, request.mode, affinity):
                 try:
@@ -159,6 +160,7 @@ class TritonGuard:
                     if request.mode is Mode.LABEL and affinity:
                         self._labelled.put(affinity, server.address)
                     return events
+            left = until - self._clock.monotonic()
             if servers and not self._gates.open(servers):
                 found = self._gates.why(servers)
                 await self._gates.wait(min(left, _LONGEST_PAUSE))  # and then look whether the names lead elsewhere

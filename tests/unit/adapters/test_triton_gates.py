@@ -103,6 +103,27 @@ async def test_a_server_behind_a_new_channel_begins_anew(gates: Gates) -> None:
     assert gates.open([Server(ONE.address, object(), None)])
 
 
+async def test_requests_that_end_on_the_former_channel_of_an_address_tell_nothing_of_the_new_one(gates: Gates) -> None:
+    """A replica that was not ready for a moment leaves the name and comes back, while its old requests still end."""
+    again = Server(ONE.address, object(), None)
+    gates.answered(TWO)
+    gates.answered(ONE)
+    assert gates.open([again, TWO]) == [TWO]  # it must answer a probe first
+    gates.answered(again)
+    gates.answered(ONE)
+    lose(gates, ONE)
+    assert gates.open([again, TWO]) == [again, TWO]
+
+
+async def test_servers_whose_address_is_gone_are_not_counted_as_away_nor_as_there(gates: Gates) -> None:
+    gates.answered(ONE)
+    gates.answered(TWO)
+    lose(gates, ONE)
+    lose(gates, THREE)
+    assert gates.away([ONE, TWO, FOUR]) == 1
+    assert gates.away([TWO]) == 0
+
+
 async def test_a_server_that_comes_while_another_answers_must_answer_a_probe_first(gates: Gates, servers: Servers) -> None:
     gates.answered(ONE)
     assert gates.open([ONE, TWO]) == [ONE]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
+from typing import NoReturn
 
 import pytest
 
+from omniguard.adapters.clock import ManualClock
 from omniguard.adapters.triton_balance import rendezvous
 from omniguard.adapters.triton_channels import Server
+from omniguard.adapters.triton_exchange import Unavailable
 from omniguard.adapters.triton_guard import TritonGuard
-from omniguard.guard.wire import Mode
+from omniguard.errors import Retryable
+from omniguard.guard.wire import GuardRequest, Mode
 from omniguard.observability import Metrics
 
 SERVERS = [Server(f"10.0.0.{n}:8001", object(), None) for n in range(4)]
@@ -74,3 +79,27 @@ async def test_another_model_is_asked_neither_first_nor_last(guard: TritonGuard)
     for server, digest in zip(SERVERS, ("old", "old", "old", "new"), strict=True):
         guard._gates.answered(server, digest)
     assert sorted(turns(guard)) == ADDRESSES[:3]
+
+
+async def test_what_the_tries_took_is_not_waited_for_again(guard: TritonGuard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a request that nobody answered would end behind its deadline."""
+    guard._clock = clock = ManualClock()
+    pauses = list[float]()
+
+    async def one() -> list[Server]:
+        return SERVERS[:1]
+
+    async def nobody(*_: object) -> NoReturn:
+        clock.advance(9.99)
+        raise Unavailable("full")
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        clock.advance(seconds)
+
+    monkeypatch.setattr(guard._channels, "servers", one)
+    monkeypatch.setattr(guard, "_try", nobody)
+    monkeypatch.setattr(asyncio, "sleep", pause)
+    with pytest.raises(Retryable, match="found full"):
+        await guard.label(GuardRequest(mode=Mode.LABEL, deadline_ms=10_000), ())
+    assert pauses == [pytest.approx(0.01)]

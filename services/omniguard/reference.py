@@ -11,6 +11,7 @@ from typing import Any, get_args, get_origin
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from omniguard.entrypoints.capacity_page import capacity_page
 from omniguard.entrypoints.cli_page import cli_page
 from omniguard.observability import COUNTERS, FIELDS, GAUGES, HISTOGRAMS, SPANS, MetricSpec, SpanAttributes
 from omniguard.settings import PREFIX, Group, Settings
@@ -102,7 +103,7 @@ def _code(names: Any) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
-PAGES = {"settings.md": settings_page, "metrics.md": metrics_page, "cli.md": cli_page}
+PAGES = {"settings.md": settings_page, "metrics.md": metrics_page, "cli.md": cli_page, "capacity.html": capacity_page}
 
 
 def stale(folder: Path) -> list[str]:

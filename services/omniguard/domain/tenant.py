@@ -9,7 +9,7 @@ from omniguard.domain.fetching import FetchRules
 from omniguard.domain.policy import Policy
 
 RESERVED = "_omniguard"
-"""The installation's own tenant, whose uploads prove that it works. Every worker has it, no file may list it, nobody enforces it."""
+"""The installation's own tenant, whose uploads prove that it works. Every worker has it, no file may list it."""
 
 
 @dataclass(frozen=True, slots=True)

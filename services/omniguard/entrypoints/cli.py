@@ -43,6 +43,7 @@ COMMANDS = {
     "supervise": Command("omniguard.entrypoints.supervise:supervise_app", "worker", "Keep the model of the Triton beside alive."),
     "model": Command("omniguard.entrypoints.model:model_app", "worker", "Fetch a model's folder, checked by its digest."),
     "dev": Command("omniguard.entrypoints.dev:dev_app", "dev", "Start and end genuine Kafka, Valkey and Triton."),
+    "capacity": Command("omniguard.entrypoints.capacity:capacity_app", "worker", "Say what an installation needs for a traffic."),
     "eval": Command("omniguard.entrypoints.evaluate:evaluate_app", "lite", "Measure a guard on labelled rows."),
     "calibrate": Command(
         "omniguard.entrypoints.calibrate:calibrate_app", "worker,lite", "Fit a guard's scores to labelled uploads."

@@ -62,7 +62,7 @@ BUNDLED = {
     "av": "its wheel carries FFmpeg (LGPL-3.0-or-later), and with it x264 and x265 (GPL-2.0-or-later), GnuTLS, LAME and others "
     "as shared libraries; our images hold empty stand-ins for x264 and x265 (docs/images.md), and the rest with its terms",
     "numpy": "its wheel carries OpenBLAS (BSD-3-Clause) and libgfortran (GPL-3.0 with the GCC exception)",
-    "opencv-python-headless": "its wheel carries FFmpeg (LGPL-2.1-or-later) and OpenSSL 1.1; our images hold neither (docs/images.md)",
+    "opencv-python-headless": "its wheel carries FFmpeg (LGPL-2.1-or-later), OpenSSL 1.1; not in our images (docs/images.md)",
     "pillow": "its wheel carries libjpeg-turbo, libtiff, libwebp, dav1d and others under permissive licences",
     "soundfile": "its wheel carries libsndfile (LGPL-2.1-or-later)",
 }

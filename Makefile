@@ -51,7 +51,7 @@ faults: $(READY)  ## the fault tests in their long form; EVENTS=, KILLS=, REBALA
 	FAULTS_OUTAGE=$(or $(OUTAGE),20000) FAULTS_MEASURED=$(CURDIR)/out/faults.jsonl \
 	$(PY) -m pytest tests/faults tests/unit/stages/test_outage.py tests/integration/test_triton_fleet.py -m "$(or $(ONLY),long or not long)" --timeout 14400 -s $(ARGS)
 
-test-cluster: $(READY)  ## the chart on a real Kubernetes, two nodes: kt's, or that of KUBECONFIG (CONTRIBUTING.md); make images first
+test-cluster: $(READY)  ## the chart on a real Kubernetes, two nodes: kt's, or yours (docs/cluster.md); make images first
 	PYTHONPATH=services:tests $(PY) -m kubernetes $(ARGS)
 
 images: $(READY)  ## the container images and their lists of contents, in out/images; BASE=IMAGE@sha256:... builds on your own base

@@ -19,6 +19,8 @@ from omniguard.devstack.kafka import Kafka
 from omniguard.devstack.valkey import Valkey
 from omniguard.errors import OmniGuardError
 
+_OPTIONS = ("-p", "no:randomly", "--timeout", "600", "-vv", "-s", "--durations=20")  # in order, and what was measured is shown
+
 
 def main(*args: str) -> int:
     """The exit code of pytest, which gets `args`; 2 where there is nothing to run on."""
@@ -41,19 +43,8 @@ def main(*args: str) -> int:
                 "OMNIGUARD_TEST_HOST": where.host,
                 "CLUSTER_MEASURED": os.environ.get("CLUSTER_MEASURED", str(ROOT / "out" / "cluster.jsonl")),
             }
-            command = [
-                *where.inside,
-                sys.executable,
-                "-m",
-                "pytest",
-                "tests/kubernetes",
-                "-p",
-                "no:randomly",
-                "--timeout",
-                "600",
-                "-v",
-                *args,
-            ]
+            pytest = [sys.executable, "-m", "pytest", "tests/kubernetes", *_OPTIONS, *args]
+            command = [*where.inside, *pytest]
             say(shlex.join(command))
             return subprocess.run(command, cwd=ROOT, env=env, check=False).returncode
     except OmniGuardError as error:

@@ -124,7 +124,7 @@ def _kt() -> Path:
     if found is None or not os.access(found, os.X_OK):
         raise NoCluster(
             f"found no cluster to run on (kt: {found or 'none'}): name one by KUBECONFIG, OMNIGUARD_TEST_HOST and "
-            "OMNIGUARD_LOAD_IMAGE (CONTRIBUTING.md says how for kind), or the path of kt by KT"
+            "OMNIGUARD_LOAD_IMAGE (docs/cluster.md says how for kind), or the path of kt by KT"
         )
     if os.geteuid() != 0:
         raise NoCluster("found kt and a user that is not root, expected root: kt makes namespaces, bridges and control groups")

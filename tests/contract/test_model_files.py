@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import io
 import os
+import ssl
 import tarfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ import pytest
 from aiohttp import web
 from backports import zstd
 
+from certificates import Authority
+from front import Front
 from omniguard.adapters.model_files import Fetched, ModelFolder, ModelNotFetched, ModelSource, model_source
 from omniguard.adapters.model_files.folder import STAMP
 from omniguard.errors import Misconfigured
@@ -259,6 +262,28 @@ async def test_a_server_that_is_away_or_fails_may_come_back_and_one_that_refuses
                 await fetch(model_source(server.url(status)), tmp_path / "guard", sha(b""))
     with pytest.raises(ModelNotFetched, match="ClientConnectorError"):
         await fetch(model_source(server.url("m.tar")), tmp_path / "guard", sha(b""))
+
+
+async def test_no_redirect_leaves_tls_not_even_on_the_way(tmp_path: Path) -> None:
+    authority, data = Authority(tmp_path / "tls"), tar({"a": b"1"})
+    files = authority.issue("server", hosts=("127.0.0.1",))
+    served = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    served.load_cert_chain(files.cert, files.key)
+    trusted = ssl.create_default_context(cafile=authority.file)
+    ways: dict[str, str] = {}
+
+    async def answer(request: web.Request) -> web.Response:
+        to = ways.get(request.path)
+        return web.Response(body=data) if to is None else web.Response(status=302, headers={"Location": to})
+
+    async with web_server(answer) as plain, Front(plain.port, served) as front:
+        secure = f"https://127.0.0.1:{front.port}"
+        ways |= {"/down": plain.url("m.tar"), "/way": plain.url("up"), "/up": f"{secure}/m.tar", "/moved": "/m.tar"}
+        for path in ("down", "way"):
+            with pytest.raises(Misconfigured, match="redirect to an address without TLS"):
+                await fetch(model_source(f"{secure}/{path}", tls=trusted), tmp_path / "guard", sha(data))
+        await fetch(model_source(f"{secure}/moved", tls=trusted), tmp_path / "guard", sha(data))
+    assert held(tmp_path / "guard") == {"a": b"1"}
 
 
 async def test_a_token_never_travels_without_tls() -> None:

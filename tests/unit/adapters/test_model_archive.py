@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from backports import zstd
@@ -72,6 +75,8 @@ HOSTILE = {
     "pipe": (other("a", tarfile.FIFOTYPE), "found a device"),
     "twice": (both(file("a"), file("a")), "twice"),
     "file as a folder": (both(file("a"), file("a/b")), "as a file and as a folder"),
+    "folder below a file": (both(file("a"), other("a/b", tarfile.DIRTYPE)), "as a file and as a folder"),
+    "name that no disk takes": (file("a" * 300), "cannot be written"),
     "folder as a file": (both(other("a", tarfile.DIRTYPE), file("a")), "as a file and as a folder"),
     "too large": (file("a", 20_000_000), "more than 10000000 bytes unpacked"),
     "many that are too large together": (both(*(file(f"a{n}", 4_000_000) for n in range(4))), "more than 10000000 bytes"),
@@ -137,6 +142,15 @@ def test_a_volume_without_room_may_get_some(tmp_path: Path, monkeypatch: pytest.
         opened(packed(tmp_path / "m.tar", file("a")), tmp_path)
 
 
+def test_a_volume_that_fills_up_meanwhile_may_get_some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfileobj", full)
+    with pytest.raises(ModelNotFetched, match="found the volume full"):
+        opened(packed(tmp_path / "m.tar", file("a")), tmp_path)
+
+
 def test_what_is_an_archive_is_told_by_its_bytes(tmp_path: Path) -> None:
     for name, data in {"tar": packed(tmp_path / "t", file("a")).read_bytes(), "text": b"abc", "none": b""}.items():
         path = tmp_path / name
@@ -159,6 +173,7 @@ def test_a_list_as_sha256sum_writes_it(tmp_path: Path) -> None:
         (f"{DIGEST}  ../a", "plain relative"),
         (f"{DIGEST}  /a", "plain relative"),
         (f"{DIGEST}  a\n{DIGEST}  ./a", "second time"),
+        (f"{DIGEST}  a/b/c\n{DIGEST}  a", "'a/b/c' below the name of a file"),
         (f"{DIGEST[:-1]}  a", "SUMS:1: expected a sha256"),
         ("", "found 0 files"),
         ("<html>", "expected a sha256"),

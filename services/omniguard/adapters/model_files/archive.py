@@ -7,12 +7,14 @@ import os
 import shutil
 import tarfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from backports.zstd import ZstdError, ZstdFile
 
-from omniguard.adapters.model_files.outcomes import Progress, need_room, safe_name
+from omniguard.adapters.model_files.outcomes import Progress, disk_error, need_room, safe_name
 from omniguard.errors import Misconfigured
 
 __all__ = ["MAX_FILES", "is_archive", "unpack"]
@@ -79,7 +81,8 @@ def _members(tar: tarfile.TarFile, into: Path, limit: int, progress: Progress) -
             continue
         name = safe_name(member.name, "the archive")
         if member.isdir():
-            _folder(into / name)
+            with _placing(into / name):
+                (into / name).mkdir(parents=True, exist_ok=True)
             continue
         _check_kind(member, name)
         if name in sizes:
@@ -90,7 +93,8 @@ def _members(tar: tarfile.TarFile, into: Path, limit: int, progress: Progress) -
                 f"the archive: found more than {limit} bytes unpacked, expected at most so many: raise --max-bytes"
             )
         need_room(into, member.size, name)
-        _write(tar, member, into / name)
+        with _placing(into / name):
+            _write(tar, member, into / name)
         sizes[name] = member.size
         progress(f"unpacked {name}", done, None)
         tar.members = []  # type: ignore[attr-defined]  # else it keeps every header
@@ -103,24 +107,26 @@ def _check_kind(member: tarfile.TarInfo, name: str) -> None:
         raise Misconfigured(f"the archive: found a {kind} under the name {name!a}, expected files and folders alone")
 
 
-def _folder(path: Path) -> None:
+@contextmanager
+def _placing(path: Path) -> Iterator[None]:
     try:
-        path.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
+        yield
+    except (FileExistsError, NotADirectoryError) as error:
         raise Misconfigured(f"the archive: found {path.name!a} as a file and as a folder, expected one of them") from error
+    except gzip.BadGzipFile:  # an OSError too, and the archive's
+        raise
+    except OSError as error:
+        raise disk_error(error, f"the archive's {path.name!a}") from error
 
 
 def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        source = tar.extractfile(member)
-        assert source is not None  # it is a regular file
-        with target.open("xb") as file:
-            shutil.copyfileobj(source, file, _BLOCK)
-            file.flush()
-            os.fsync(file.fileno())
-    except (FileExistsError, NotADirectoryError) as error:
-        raise Misconfigured(f"the archive: found {target.name!a} as a file and as a folder, expected one of them") from error
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source = tar.extractfile(member)
+    assert source is not None  # it is a regular file
+    with target.open("xb") as file:
+        shutil.copyfileobj(source, file, _BLOCK)
+        file.flush()
+        os.fsync(file.fileno())
     if target.stat().st_size != member.size:
         raise EOFError
 

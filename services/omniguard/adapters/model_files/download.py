@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import hashlib
 import json
 import os
@@ -11,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from omniguard.adapters.model_files.outcomes import ModelNotFetched, Progress, need_room
+from omniguard.adapters.model_files.outcomes import ModelNotFetched, Progress, disk_error, need_room
 from omniguard.adapters.model_files.sources import ModelSource, Stream
 from omniguard.errors import Misconfigured
 
@@ -160,6 +159,4 @@ def _on_disk(name: str, write: Callable[[], object]) -> None:
     try:
         write()
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ModelNotFetched(f"{name}: found the volume full, expected room: enlarge it") from error
-        raise Misconfigured(f"{name}: cannot be written ({error.strerror}); expected a folder that may be written") from error
+        raise disk_error(error, name) from error

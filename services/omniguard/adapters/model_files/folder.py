@@ -140,7 +140,7 @@ class ModelFolder:
         return main
 
     async def _listed(self, source: ModelSource, listed: dict[str, str], files: Path) -> dict[str, int]:
-        """Bring each file that is not there whole; what an earlier run finished has no `.from` beside it."""
+        """Bring each file that is not there: one gets its name when its digest is right."""
         sizes: dict[str, int] = {}
         parts, left = self._work / "parts", self._limit
         for number, (name, sha256) in enumerate(listed.items()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from omniguard.adapters.model_files.archive import MAX_FILES
 from omniguard.adapters.model_files.outcomes import safe_name
@@ -39,6 +39,8 @@ def read_list(path: Path, shown: str) -> dict[str, str]:
         if name in files:
             raise Misconfigured(f"{shown}:{number}: found {name!a} a second time, expected each name once")
         files[name] = found[1].lower()
+    if both := next((name for name in files for above in PurePosixPath(name).parents if str(above) in files), None):
+        raise Misconfigured(f"{shown}: found {both!a} below the name of a file, expected it below a folder: correct the list")
     if not 0 < len(files) <= MAX_FILES:
         raise Misconfigured(f"{shown}: found {len(files)} files, expected 1 to {MAX_FILES}")
     return files

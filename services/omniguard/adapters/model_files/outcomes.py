@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -44,3 +45,10 @@ def need_room(folder: Path, size: int, what: str) -> None:
         raise ModelNotFetched(
             f"{what}: found {free / 1e9:.2f} GB free at {folder}, expected {(size + SPARE) / 1e9:.2f} GB: enlarge the volume"
         )
+
+
+def disk_error(error: OSError, what: str) -> OmniGuardError:
+    """What to raise where `what` cannot be written: a full volume may be enlarged, all else must be changed."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ModelNotFetched(f"{what}: found the volume full, expected room: enlarge it")
+    return Misconfigured(f"{what}: cannot be written ({error.strerror}); expected a folder that may be written")

@@ -100,7 +100,7 @@ class HttpSource:
 
     def _stream(self, response: aiohttp.ClientResponse, start: int) -> Stream:
         host = response.url.host
-        if self._url.scheme == "https" and response.url.scheme != "https":
+        if self._url.scheme == "https" and any(hop.url.scheme != "https" for hop in (*response.history, response)):
             raise Misconfigured(f"{host}: found a redirect to an address without TLS, expected https: correct the address")
         tag = response.headers.get("ETag", "")
         tag = tag if tag.startswith('"') else response.headers.get("Last-Modified", "")  # a weak tag promises too little

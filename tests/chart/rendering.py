@@ -54,9 +54,9 @@ def over(values: Mapping[str, Any], name: str) -> subprocess.CompletedProcess[st
     return template("--values", str(MATRIX / f"{name}.yaml"), "--values", "-", stdin=json.dumps(values))
 
 
-def template(*arguments: str, chart: Path = CHART, stdin: str = "") -> subprocess.CompletedProcess[str]:
+def template(*arguments: str, chart: Path = CHART, stdin: str = "", release: str = RELEASE) -> subprocess.CompletedProcess[str]:
     """`helm template`'s outcome."""
-    return _run("template", RELEASE, str(chart), "--namespace", NAMESPACE, *arguments, stdin=stdin)
+    return _run("template", release, str(chart), "--namespace", NAMESPACE, *arguments, stdin=stdin)
 
 
 def lint(name: str) -> subprocess.CompletedProcess[str]:

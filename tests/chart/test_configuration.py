@@ -18,6 +18,7 @@ from omniguard.contracts.tenants_file import load_tenants
 from omniguard.entrypoints.cli import app
 from omniguard.settings import PREFIX, load_settings
 
+COMMAND: Any = typer.main.get_command(app)
 READ_AT_START = ("PASSWORD_FILE", "URL_FILE", "VALUE_FILE", "SALT_FILE", "SECRET_ACCESS_KEY_FILE", "SESSION_TOKEN_FILE")
 
 
@@ -100,11 +101,10 @@ def _keys(kind: str, content: dict[str, Any], objects: tuple[Object, ...]) -> li
 
 @pytest.mark.parametrize("name", matrix())
 def test_commands_are_those_of_the_program(name: str) -> None:
-    command: Any = typer.main.get_command(app)
     for pod, container in _ours(name):
         words = [*container.get("command", ["omniguard"]), *container["args"]]
         assert words[0] == "omniguard", f"{pod.owner}, {container['name']}: {words}"
-        _parse(command, words[1:])
+        _parse(COMMAND, words[1:])
 
 
 def _parse(command: Any, words: list[str]) -> None:
@@ -118,7 +118,7 @@ def _parse(command: Any, words: list[str]) -> None:
 
 def test_a_command_that_does_not_exist_is_found() -> None:
     with pytest.raises(Exception, match="No such option: --lame"):
-        _parse(typer.main.get_command(app), ["worker", "--lame", "live"])
+        _parse(COMMAND, ["worker", "--lame", "live"])
 
 
 @pytest.mark.parametrize("name", matrix())

@@ -48,10 +48,8 @@ def test_every_object_is_valid_for_each_release(overlay: str) -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_pods_pass_the_restricted_standard(overlay: str) -> None:
+    test_restricted.check_restricted(built(overlay))
     for pod in pods(built(overlay)):
-        test_restricted._check_pod(pod)
-        for container in pod.containers:
-            test_restricted._check_container(pod, container)
         mounted = {mount["name"] for each in pod.containers for mount in each["volumeMounts"]}
         assert mounted == {volume["name"] for volume in pod.spec["volumes"]}, pod.owner
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from chart.rendering import CHART, over, refused, template
+from chart.rendering import CHART, MATRIX, over, refused, template
 
 Row = tuple[str, str, str]
 """A file of the matrix, the wrong value, and a part of the message."""
@@ -53,6 +53,15 @@ OF_THE_SCHEMA: list[Row] = [
         "telemetry: {logLevel: info}",
         "at '/telemetry/logLevel': value must be one of 'DEBUG', 'INFO', 'WARNING', 'ERROR'",
     ),
+    ("minimal", "fullnameOverride: 1a", "at '/fullnameOverride': '1a' does not match pattern"),
+    ("minimal", "policy: {tenants: {tenants: [acme]}}", "at '/policy/tenants/tenants': got array, want null or object"),
+    ("minimal", "policy: {tenants: {tenants: {acme: default}}}", "at '/policy/tenants/tenants/acme': got string, want object"),
+    ("minimal", "monitoring: {runbookBase: 'http://b/\"'}", "at '/monitoring/runbookBase': 'http://b/\"' does not match pattern"),
+    ("minimal", "networkPolicy: {objectStore: {ports: []}}", "at '/networkPolicy/objectStore/ports': minItems: got 0, want 1"),
+    ("minimal", "networkPolicy: {extraEgress: [{}]}", "at '/networkPolicy/extraEgress/0': minProperties: got 0, want 1"),
+    ("minimal", "triton: {podDisruptionBudget: {maxUnavailable: 0%}}", "'0%' does not match pattern"),
+    ("minimal", "workers: {live: {maxSurge: 0%}}", "at '/workers/live/maxSurge': '0%' does not match pattern"),
+    ("minimal", "triton: {autoscaling: {selector: {'a}': b}}}", "at '/triton/autoscaling/selector': invalid propertyName 'a}'"),
     ("minimal", "workers: {lives: {}}", "at '/workers': additional properties 'lives' not allowed"),
     ("minimal", "workers: {live: {windowEvent: 3}}", "at '/workers/live': additional properties 'windowEvent' not allowed"),
     ("minimal", "workers: {live: {windowEvents: 0}}", "at '/workers/live/windowEvents': minimum: got 0, want 1"),
@@ -275,6 +284,55 @@ OF_THE_TEMPLATES: list[Row] = [
         "workers: {live: {enabled: false}, backfill: {enabled: false}, late: {enabled: false}}",
         "workers: found no lane enabled and triton.enabled false, expected something to run",
     ),
+    (
+        "minimal",
+        "commonLabels: {app.kubernetes.io/instance: b}",
+        "commonLabels: found app.kubernetes.io/instance, expected labels of",
+    ),
+    ("minimal", "triton: {podLabels: {app.kubernetes.io/component: b}}", "triton.podLabels: found app.kubernetes.io/component"),
+    (
+        "minimal",
+        "workers: {late: {podLabels: {app.kubernetes.io/name: b}}}",
+        "workers.late.podLabels: found app.kubernetes.io/name",
+    ),
+    ("minimal", "policy: {policies: {tenants.yaml: {}}}", "policy.policies: found tenants.yaml, expected another name"),
+    (
+        "minimal",
+        "policy: {tenants: {tenants: {_omniguard: {policy: default}}}}",
+        "policy.tenants: found the tenant _omniguard, expected",
+    ),
+    (
+        "minimal",
+        "objectStore: {credentials: {a: {existingSecret: s}, A: {existingSecret: s}}}",
+        "found two names that differ by case",
+    ),
+    ("minimal", "redis: {url: 'redis://:word@redis'}", "redis.url: found a password or a signature in it, expected none"),
+    ("minimal", "redis: {url: 'redis://redis?password=word'}", "redis.url: found a password or a signature in it, expected none"),
+    (
+        "minimal",
+        "telemetry: {otlpEndpoint: 'https://a:word@b/v1/traces'}",
+        "telemetry.otlpEndpoint: found a password or a signature",
+    ),
+    (
+        "download",
+        "model: {download: {url: 'https://b/m?X-Amz-Signature=word'}}",
+        "model.download.url: found a password or a signature",
+    ),
+    (
+        "download",
+        "model: {download: {s3: {endpoint: 'https://a:word@b'}}}",
+        "model.download.s3.endpoint: found a password or a signa",
+    ),
+    (
+        "production",
+        "triton: {autoscaling: {serverAddress: 'http://a:word@b'}}",
+        "triton.autoscaling.serverAddress: found a password",
+    ),
+    (
+        "minimal",
+        "settings: {telemetry: {otlp_endpoint: 'http://b/v1/traces'}}",
+        "settings.telemetry.otlp_endpoint: found a setting that",
+    ),
 ]
 
 
@@ -311,6 +369,12 @@ def test_a_value_that_is_cleared_is_no_riddle(name: str) -> None:
         done = over(_values(wrong), name)
         assert "nil pointer" not in done.stderr, f"{wrong}: {done.stderr}"
         assert "error calling include" not in done.stderr, f"{wrong}: {done.stderr}"
+
+
+def test_an_older_kubernetes_is_refused() -> None:
+    done = template("--values", str(MATRIX / "minimal.yaml"), "--kube-version", "1.29")
+    assert done.returncode != 0
+    assert "chart requires kubeVersion: >=1.30" in done.stderr
 
 
 def test_every_check_of_the_templates_has_a_row() -> None:

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError, for_code
 
 from omniguard.adapters.kafka_client import client_options, quieten
 from omniguard.adapters.kafka_publisher import discard
@@ -34,6 +34,7 @@ __all__ = ["Expect", "Outcome", "Step", "judge", "probe", "texts"]
 LOOK_SECONDS = 10.0
 """For asking the broker about the group, once the verdict is late."""
 _COMPONENT = "probe"
+_PAUSE_SECONDS = 0.3
 
 
 class Expect(StrEnum):
@@ -215,11 +216,19 @@ async def _group(kafka: KafkaSettings, group: str) -> tuple[dict[TopicPartition,
     admin = AIOKafkaAdminClient(**client_options(kafka))
     try:
         await admin.start()
-        offsets = await admin.list_consumer_group_offsets(group)
-        (answer,) = await admin.describe_consumer_groups([group])
+        while True:
+            try:
+                offsets = await admin.list_consumer_group_offsets(group)
+                (answer,) = await admin.describe_consumer_groups([group])
+                (code, _, state, _, _, members, *_), *_ = answer.groups
+                if not for_code(code).retriable:
+                    break
+            except KafkaError as error:
+                if not error.retriable:
+                    raise
+            await asyncio.sleep(_PAUSE_SECONDS)  # a new cluster makes the topic of offsets when it is first asked for
     finally:
         await admin.close()
-    (code, _, state, _, _, members, *_), *_ = answer.groups
     if code:
         return {}, f"found no right to see group {group}: add what `omniguard topics acls {_COMPONENT}` lists"
     many = f"{len(members)} worker{'' if len(members) == 1 else 's'} in the group"

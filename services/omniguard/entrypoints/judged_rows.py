@@ -16,7 +16,7 @@ from omniguard.adapters.triton_channels import Access
 from omniguard.adapters.triton_control import TritonControl
 from omniguard.bootstrap import Service, service
 from omniguard.contracts.policy_file import named_policy
-from omniguard.domain.cache_keys import digest
+from omniguard.domain.cache_keys import content_hash, digest
 from omniguard.domain.content import Identity, Modality, Part, Upload
 from omniguard.domain.deadline import Deadline
 from omniguard.domain.decision import decide
@@ -109,7 +109,7 @@ class JudgedRows:
             decision,
             segments,
             tenant=self._tenant.name,
-            content=upload.identity.key,
+            affinity=content_hash(self._tenant.name, exam.fetched),
             categories=wire_categories(self.policy),
             context=upload.context,
             traceparent=None,

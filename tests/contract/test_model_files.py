@@ -125,7 +125,7 @@ async def test_a_file_that_is_not_as_listed_leaves_nothing_in_place_and_the_rest
     for name, data in {**FILES, "SHA256SUMS": listed, "deep/empty": b"not empty"}.items():
         await place.put(name, data)
     to = tmp_path / "guard"
-    with pytest.raises(Misconfigured, match=r"deep/empty: found bytes with the sha256 .*; they were deleted"):
+    with pytest.raises(Misconfigured, match=r"deep/empty: found bytes with the sha256 .*; the copy was deleted"):
         await fetch(place.source("SHA256SUMS"), to, sha(listed))
     assert not to.exists()
     await place.put("deep/empty", b"")

@@ -14,7 +14,7 @@ from omniguard.adapters.model_files.outcomes import ModelNotFetched, Progress, d
 from omniguard.adapters.model_files.sources import ModelSource, Stream
 from omniguard.errors import Misconfigured
 
-__all__ = ["PAUSES", "digest_of", "download"]
+__all__ = ["PAUSES", "download"]
 
 PAUSES = (1.0, 3.0, 10.0, 30.0)
 """Seconds before each further try; one that brought bytes starts the row anew."""
@@ -78,7 +78,7 @@ async def _try(source: ModelSource, beside: str | None, target: Path, sha256: st
     if digest.hexdigest() != sha256:
         _forget(target, note)
         raise Misconfigured(
-            f"{name}: found bytes with the sha256 {digest.hexdigest()}, expected {sha256}; they were deleted: "
+            f"{name}: found bytes with the sha256 {digest.hexdigest()}, expected {sha256}; the copy was deleted: "
             "correct the digest or the file"
         )
     _forget(note)
@@ -132,26 +132,6 @@ def _digest(file: BinaryIO, size: int) -> hashlib._Hash:
     file.seek(size)
     file.truncate()
     return digest
-
-
-def digest_of(path: Path, progress: Progress) -> str:
-    """The sha256 of a file on this machine.
-
-    Raises:
-        Misconfigured: it cannot be read.
-
-    """
-    digest, done = hashlib.sha256(), 0
-    try:
-        total = path.stat().st_size
-        with path.open("rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-                done += len(block)
-                progress(str(path), done, total)
-    except OSError as error:
-        raise Misconfigured(f"{path}: cannot be read ({error.strerror}); expected a file") from error
-    return digest.hexdigest()
 
 
 def _on_disk(name: str, write: Callable[[], object]) -> None:

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from omniguard.adapters.model_files.archive import is_archive, unpack
-from omniguard.adapters.model_files.download import PAUSES, digest_of, download
+from omniguard.adapters.model_files.download import PAUSES, download
 from omniguard.adapters.model_files.manifest import read_list
-from omniguard.adapters.model_files.outcomes import Progress
+from omniguard.adapters.model_files.outcomes import Progress, disk_error
 from omniguard.adapters.model_files.sources import ModelSource
 from omniguard.errors import Misconfigured
 
@@ -99,7 +99,7 @@ class ModelFolder:
         return all(path.is_file() and path.stat().st_size == size for path, size in paths)
 
     def _check_place(self, stamp: dict[str, Any] | None, sha256: str, replace: bool) -> None:
-        if not self._path.exists() or (stamp and stamp["sha256"] == sha256):
+        if not os.path.lexists(self._path) or (stamp and stamp["sha256"] == sha256):
             return
         if stamp is None and not (self._path.is_dir() and not any(self._path.iterdir())):
             raise Misconfigured(f"{self._path}: found what this command did not put there, expected nothing: name another folder")
@@ -114,25 +114,23 @@ class ModelFolder:
         wanted = self._work / "sha256"
         if not wanted.is_file() or wanted.read_text() != sha256:
             shutil.rmtree(self._work, ignore_errors=True)
-            self._work.mkdir()
-            wanted.write_text(sha256)
+            try:
+                self._work.mkdir()
+                wanted.write_text(sha256)
+            except OSError as error:
+                raise disk_error(error, str(self._work)) from error
         main = await self._main(source, sha256)
         files = self._work / "files"
         if is_archive(main):
             sizes = await asyncio.to_thread(unpack, main, files, limit=self._limit, progress=self._progress)
         else:
             sizes = await self._listed(source, read_list(main, source.shown), files)
-        if STAMP in sizes:
-            raise Misconfigured(f"{source.shown}: found a file {STAMP}, expected none of that name: it is this command's own")
+        if STAMP in sizes or (files / STAMP).is_dir():
+            raise Misconfigured(f"{source.shown}: found something named {STAMP}, expected nothing: it is this command's own")
         return sizes
 
     async def _main(self, source: ModelSource, sha256: str) -> Path:
-        """The archive or the list, with the right digest."""
-        if (local := source.local()) is not None:
-            found = await asyncio.to_thread(digest_of, local, self._progress)
-            if found != sha256:
-                raise Misconfigured(f"{local}: found bytes with the sha256 {found}, expected {sha256}: correct one of them")
-            return local
+        """A copy of the archive or the list, with the right digest: what lies elsewhere may change after it was read."""
         main, done = self._work / "source", self._work / "source.done"
         if not done.exists():
             await download(source, None, main, sha256, limit=self._limit, progress=self._progress, pauses=self._pauses)

@@ -12,7 +12,8 @@ from omniguard.errors import Misconfigured, OmniGuardError
 Progress = Callable[[str, int, int | None], None]
 """Told what is being done, and how many bytes of how many (None: not known) are."""
 
-MAX_NAME = 512
+MAX_NAME, MAX_PART = 512, 255
+"""Characters of a path, and bytes of one name in it: what every file system takes."""
 SPARE = 64 * 1024 * 1024
 """Bytes that a volume keeps."""
 
@@ -31,6 +32,7 @@ def safe_name(name: str, where: str) -> str:
     plain = name.removeprefix("./").rstrip("/")
     parts = plain.split("/")
     odd = "\\" in plain or not plain.isprintable() or len(name) > MAX_NAME
+    odd = odd or any(len(each.encode()) > MAX_PART for each in parts)
     if not plain or plain.startswith("/") or odd or {"", ".", ".."} & set(parts):
         raise Misconfigured(
             f"{where}: found the name {name[:80]!a}, expected a plain relative one below the folder: pack it anew"

@@ -45,9 +45,6 @@ class ModelSource(Protocol):
     def shown(self) -> str:
         """Its address without what may be secret."""
 
-    def local(self) -> Path | None:
-        """The file itself, where it lies on this machine."""
-
     def read(self, beside: str | None, start: int, tag: str | None) -> AbstractAsyncContextManager[Stream]:
         """Open the source, or the file of that relative name beside it.
 
@@ -68,16 +65,19 @@ class HttpSource:
 
     def __init__(self, url: str, *, token: str | None = None, tls: ssl.SSLContext | None = None) -> None:
         """`token` is sent as a bearer, to this host alone. `tls` is for a private certificate authority."""
-        self._url, self._token, self._tls = URL(url, encoded=url.isascii()), token, tls
-        if not self._url.host or "@" in self._url.raw_authority:
+        try:
+            self._url = URL(url, encoded=url.isascii())
+            host, _ = self._url.host, self._url.port  # a port that is none is found when it is read
+        except ValueError as error:
+            raise Misconfigured(f"found an address that is none ({error}), expected https://host/path") from error
+        self._token, self._tls = token, tls
+        if not host or "@" in self._url.raw_authority:
             raise Misconfigured("found no host, or a user and password in the address; expected https://host/path")
+        if token is not None and not (token.isascii() and token.isprintable()):
+            raise Misconfigured("found a token that is no single line of ASCII, expected one: correct its file")
         if token is not None and self._url.scheme != "https":
             raise Misconfigured("found a token for an address without TLS, expected https://: correct the address")
         self.shown = str(self._url.with_query(None).with_fragment(None))
-
-    def local(self) -> Path | None:
-        """None."""
-        return None
 
     @asynccontextmanager
     async def read(self, beside: str | None, start: int, tag: str | None) -> AsyncIterator[Stream]:
@@ -125,10 +125,6 @@ class S3ModelSource:
         self._key, self._store = key, open_store(source, credentials)
         self.shown = f"s3://{bucket}/{key}"
 
-    def local(self) -> Path | None:
-        """None."""
-        return None
-
     @asynccontextmanager
     async def read(self, beside: str | None, start: int, tag: str | None) -> AsyncIterator[Stream]:
         """A request; with `start` for the rest alone."""
@@ -160,10 +156,6 @@ class FolderSource:
         """The path of an archive or a list."""
         self._path = path
         self.shown = str(path)
-
-    def local(self) -> Path | None:
-        """The path."""
-        return self._path
 
     @asynccontextmanager
     async def read(self, beside: str | None, start: int, tag: str | None) -> AsyncIterator[Stream]:

@@ -61,7 +61,7 @@ OF_THE_SCHEMA: list[Row] = [
     ("minimal", "networkPolicy: {extraEgress: [{}]}", "at '/networkPolicy/extraEgress/0': minProperties: got 0, want 1"),
     ("minimal", "triton: {podDisruptionBudget: {maxUnavailable: 0%}}", "'0%' does not match pattern"),
     ("minimal", "workers: {live: {maxSurge: 0%}}", "at '/workers/live/maxSurge': '0%' does not match pattern"),
-    ("minimal", "triton: {autoscaling: {selector: {'a}': b}}}", "at '/triton/autoscaling/selector': invalid propertyName 'a}'"),
+    ("minimal", "triton: {autoscaling: {selector: {'a}': b}}}", "invalid propertyName 'a}'"),
     ("minimal", "workers: {lives: {}}", "at '/workers': additional properties 'lives' not allowed"),
     ("minimal", "workers: {live: {windowEvent: 3}}", "at '/workers/live': additional properties 'windowEvent' not allowed"),
     ("minimal", "workers: {live: {windowEvents: 0}}", "at '/workers/live/windowEvents': minimum: got 0, want 1"),

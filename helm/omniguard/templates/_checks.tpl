@@ -2,7 +2,7 @@
 {{- define "omniguard.checks" -}}
 {{- $v := .Values -}}
 {{- $lanes := include "omniguard.lanes" . | fromYaml -}}
-{{- $wrong := concat (include "omniguard.checks.kafka" . | fromJsonArray) (include "omniguard.checks.policy" . | fromJsonArray) (include "omniguard.checks.lanes" . | fromJsonArray) -}}
+{{- $wrong := concat (include "omniguard.checks.kafka" . | fromJsonArray) (include "omniguard.checks.policy" . | fromJsonArray) (include "omniguard.checks.lanes" . | fromJsonArray) (include "omniguard.checks.names" . | fromJsonArray) (include "omniguard.checks.secrets" . | fromJsonArray) -}}
 {{- if $v.triton.enabled -}}
 {{- $wrong = concat $wrong (include "omniguard.checks.triton" . | fromJsonArray) -}}
 {{- else if $lanes -}}
@@ -19,6 +19,41 @@
 {{- if and $v.cascade.model (not $v.cascade.existingSecret) }}{{ $wrong = append $wrong "cascade.existingSecret: found none beside cascade.model, expected the secret with the salt: name it" }}{{ end -}}
 {{- if and $v.monitoring.podMonitor.enabled $v.monitoring.serviceMonitor.enabled }}{{ $wrong = append $wrong "monitoring.serviceMonitor.enabled: found true beside podMonitor, expected one of them, for pods would be scraped twice: disable one" }}{{ end -}}
 {{- if $wrong }}{{ fail (printf "\n\nThese values do not go together:\n  - %s\n" (join "\n  - " $wrong)) }}{{ end -}}
+{{- end }}
+
+{{/* Names that objects have, and labels by which pods are found: another's label would take a pod out of its NetworkPolicy. */}}
+{{- define "omniguard.checks.names" -}}
+{{- $wrong := list -}}
+{{- if not (regexMatch "^[a-z]" (include "omniguard.fullname" .)) }}{{ $wrong = append $wrong (printf "fullnameOverride: found none for the release %s, expected one, for the name of a Service begins with a letter: set it" .Release.Name) }}{{ end -}}
+{{- $ours := keys (include "omniguard.labels" (dict "root" . "component" "all") | fromYaml) -}}
+{{- $labels := dict "commonLabels" .Values.commonLabels "triton.podLabels" .Values.triton.podLabels -}}
+{{- range $lane, $values := include "omniguard.lanes" . | fromYaml }}{{ $_ := set $labels (printf "workers.%s.podLabels" $lane) $values.podLabels }}{{ end -}}
+{{- range $where, $given := $labels -}}
+{{- range $name, $_ := $given -}}
+{{- if has $name $ours }}{{ $wrong = append $wrong (printf "%s: found %s, expected labels of your own, for this one is the chart's, and pods are found by it: take it out" $where $name) }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $wrong -}}
+{{- end }}
+
+{{/* Whatever stands in a manifest may be read by all who may read the release; so the message does not repeat it. */}}
+{{- define "omniguard.checks.secrets" -}}
+{{- $wrong := list -}}
+{{- $names := list }}{{ range $name, $_ := .Values.objectStore.credentials }}{{ $names = append $names (upper $name) }}{{ end -}}
+{{- if ne (len $names) (len (uniq $names)) }}{{ $wrong = append $wrong "objectStore.credentials: found two names that differ by case alone, expected each once, for they are read without it: rename one" }}{{ end -}}
+{{- $urls := dict
+  "redis.url" (list .Values.redis.url "set redis.existingSecret")
+  "telemetry.otlpEndpoint" (list .Values.telemetry.otlpEndpoint "put a collector before it that logs in")
+  "model.download.url" (list .Values.model.download.url "set model.download.token or model.download.s3")
+  "model.download.s3.endpoint" (list .Values.model.download.s3.endpoint "set model.download.s3.existingSecret")
+  "triton.autoscaling.serverAddress" (list .Values.triton.autoscaling.serverAddress "set triton.autoscaling.authenticationRef")
+-}}
+{{- range $where, $found := $urls -}}
+{{- if or (regexMatch "^[a-z0-9]+://[^/?#]*:[^/?#]*@" (first $found)) (regexMatch "(?i)[?&](password|[a-z-]*signature|sig|[a-z_-]*token|api_?key)=" (first $found)) -}}
+{{- $wrong = append $wrong (printf "%s: found a password or a signature in it, expected none, for it would stand in the manifests: %s" $where (last $found)) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $wrong -}}
 {{- end }}
 
 {{- define "omniguard.checks.kafka" -}}
@@ -59,6 +94,8 @@
 {{- $sections := merge (dict) ($file.tenants | default dict) -}}
 {{- if $file.default }}{{ $_ := set $sections "default" $file.default }}{{ end -}}
 {{- if not $sections }}{{ $wrong = append $wrong "policy.tenants: found no tenant, expected at least one, or a default: {tenants: {acme: {policy: default, policy_epoch: 1}}}" }}{{ end -}}
+{{- if hasKey $policy.policies "tenants.yaml" }}{{ $wrong = append $wrong "policy.policies: found tenants.yaml, expected another name, for the tenants file has this one: rename it" }}{{ end -}}
+{{- if hasKey ($file.tenants | default dict) "_omniguard" }}{{ $wrong = append $wrong "policy.tenants: found the tenant _omniguard, expected names of your own, for this one is built in: take it out" }}{{ end -}}
 {{- range $name, $tenant := $sections -}}
 {{- $named := $tenant.policy | default "" -}}
 {{- if and (hasSuffix ".yaml" $named) (not (hasKey $policy.policies $named)) }}{{ $wrong = append $wrong (printf "policy.policies: found no %s, which the tenant %s names, expected it: add it by --set-file 'policy.policies.%s=FILE', or correct the name" $named $name (replace "." "\\." $named)) }}{{ end -}}

@@ -6,13 +6,13 @@
 {{- define "omniguard.fullname" -}}
 {{- $name := include "omniguard.name" . -}}
 {{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
-{{- .Values.fullnameOverride | default $full | trunc 36 | trimSuffix "-" -}}
+{{- .Values.fullnameOverride | default $full | replace "." "-" | trunc 36 | trimSuffix "-" -}}
 {{- end }}
 
 {{/* Labels by which pods are selected. Of dict root, component (empty: all of the release). */}}
 {{- define "omniguard.selector" -}}
-app.kubernetes.io/name: {{ include "omniguard.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ include "omniguard.name" .root | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 {{- with .component }}
 app.kubernetes.io/component: {{ . }}
 {{- end }}
@@ -24,20 +24,14 @@ app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: omniguard
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
-{{- with .root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
 {{- end }}
 
 {{/* metadata of an object. Of dict root, component, and optionally name (default: component), namespace, labels, annotations. */}}
 {{- define "omniguard.metadata" -}}
 name: {{ include "omniguard.fullname" .root }}-{{ .name | default .component }}
-namespace: {{ .namespace | default .root.Release.Namespace }}
+namespace: {{ .namespace | default .root.Release.Namespace | quote }}
 labels:
-  {{- include "omniguard.labels" . | nindent 2 }}
-  {{- with .labels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- merge (include "omniguard.labels" . | fromYaml) (.labels | default dict) (.root.Values.commonLabels | default dict) | toYaml | nindent 2 }}
 {{- with merge (dict) (.annotations | default dict) (.root.Values.commonAnnotations | default dict) }}
 annotations:
   {{- toYaml . | nindent 2 }}
@@ -46,10 +40,7 @@ annotations:
 
 {{- define "omniguard.podMetadata" -}}
 labels:
-  {{- include "omniguard.selector" . | nindent 2 }}
-  {{- with merge (dict) (.values.podLabels | default dict) (.root.Values.commonLabels | default dict) }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- merge (include "omniguard.selector" . | fromYaml) (.values.podLabels | default dict) (.root.Values.commonLabels | default dict) | toYaml | nindent 2 }}
 annotations:
   kubectl.kubernetes.io/default-container: {{ .container }}
   {{- with .values.podAnnotations }}
@@ -89,13 +80,13 @@ affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- if .root.Values.topologySpread.enabled }}
 topologySpreadConstraints:
   {{- range .root.Values.topologySpread.topologyKeys }}
   - maxSkew: 1
-    topologyKey: {{ . }}
+    topologyKey: {{ . | quote }}
     whenUnsatisfiable: {{ $.root.Values.topologySpread.whenUnsatisfiable }}
     labelSelector:
       matchLabels:
@@ -150,7 +141,7 @@ topologySpreadConstraints:
 {{- define "omniguard.ports" -}}
 {{- $ports := list -}}
 {{- range splitList "," .addresses -}}
-{{- with regexFind ":[0-9]+(/.*)?$" (trim .) }}{{ $ports = append $ports (regexFind "[0-9]+" . | int) }}{{ end -}}
+{{- with regexFind ":[0-9]+$" (regexReplaceAll "^ *([a-z]+://)?([^/?#]*).*$" . "${2}" | trim) }}{{ $ports = append $ports (trimPrefix ":" . | int) }}{{ end -}}
 {{- end -}}
 {{- $ports | default (list .default) | uniq | toJson -}}
 {{- end }}

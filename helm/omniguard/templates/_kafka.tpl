@@ -35,7 +35,7 @@ keys: {{ toJson $keys }}
 {{- include "omniguard.env" $env }}
 {{- if and $login.sasl (not $login.username) }}
 - name: OMNIGUARD_KAFKA__USERNAME
-  valueFrom: {secretKeyRef: {name: {{ $login.secret }}, key: {{ $login.keys.username }}}}
+  valueFrom: {secretKeyRef: {name: {{ $login.secret | quote }}, key: {{ $login.keys.username | quote }}}}
 {{- end }}
 {{- end }}
 

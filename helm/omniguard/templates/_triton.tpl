@@ -3,8 +3,8 @@
 {{- $triton := .Values.triton -}}
 - --models=/models
 - --pid-file=/run/omniguard/triton.pid
-- --exit-timeout={{ $triton.drain.exitSeconds }}
-- --stub-timeout={{ $triton.startup.seconds }}
+- --exit-timeout={{ include "omniguard.text" $triton.drain.exitSeconds }}
+- --stub-timeout={{ include "omniguard.text" $triton.startup.seconds }}
 {{- if $triton.restricted.existingSecret }}
 - --worker-value-file=/etc/omniguard/restricted/value
 - --admin-value-file=/etc/omniguard/restricted/admin-value
@@ -57,8 +57,13 @@ parameters { key: {{ $name | quote }} value: { string_value: {{ include "omnigua
 {{- end }}
 {{- end }}
 
+{{/* The folder of a download: one for each digest, so that on a shared claim old and new pods each find theirs. */}}
+{{- define "omniguard.downloaded" -}}
+/checkpoint/{{ trunc 16 .Values.model.download.sha256 }}
+{{- end }}
+
 {{- define "omniguard.checkpoint" -}}
-{{- $top := ternary "/checkpoint/model" "/checkpoint" (eq .Values.model.source "download") -}}
+{{- $top := ternary (include "omniguard.downloaded" .) "/checkpoint" (eq .Values.model.source "download") -}}
 {{- printf "%s/%s" $top .Values.model.path | trimSuffix "/" -}}
 {{- end }}
 
@@ -80,7 +85,7 @@ parameters { key: {{ $name | quote }} value: { string_value: {{ include "omnigua
     - fetch
     - {{ $model.download.url | quote }}
     - --sha256={{ $model.download.sha256 }}
-    - --to=/checkpoint/model
+    - --to={{ include "omniguard.downloaded" . }}
     {{- with $model.download.token }}{{ if .existingSecret }}
     - --token-file=/etc/omniguard/model/token
     {{- end }}{{ end }}
@@ -98,7 +103,7 @@ parameters { key: {{ $name | quote }} value: { string_value: {{ include "omnigua
   {{- with $model.download.s3 }}{{ if .existingSecret }}
   env:
     - name: OMNIGUARD_S3__MODEL__ACCESS_KEY_ID
-      valueFrom: {secretKeyRef: {name: {{ .existingSecret }}, key: {{ .accessKeyIdKey }}}}
+      valueFrom: {secretKeyRef: {name: {{ .existingSecret | quote }}, key: {{ .accessKeyIdKey | quote }}}}
     - name: OMNIGUARD_S3__MODEL__SECRET_ACCESS_KEY_FILE
       value: /etc/omniguard/model/secret-access-key
   {{- end }}{{ end }}
@@ -132,9 +137,9 @@ parameters { key: {{ $name | quote }} value: { string_value: {{ include "omnigua
 {{- if ne .source "bundled" -}}
 - name: checkpoint
   {{- if eq .source "pvc" }}
-  persistentVolumeClaim: {claimName: {{ .pvc.existingClaim }}, readOnly: true}
+  persistentVolumeClaim: {claimName: {{ .pvc.existingClaim | quote }}, readOnly: true}
   {{- else if and (eq .source "download") .download.existingClaim }}
-  persistentVolumeClaim: {claimName: {{ .download.existingClaim }}}
+  persistentVolumeClaim: {claimName: {{ .download.existingClaim | quote }}}
   {{- else if and (eq .source "image") (eq .image.mode "volume") }}
   image: {reference: {{ .image.reference | quote }}, pullPolicy: {{ .image.pullPolicy }}}
   {{- else }}

@@ -47,7 +47,8 @@
 {{- range $group, $settings := mergeOverwrite (deepCopy $values.settings) (deepCopy .values.settings) -}}
 {{- range $name, $value := $settings -}}
 {{- $variable := printf "OMNIGUARD_%s__%s" (upper $group) (upper $name) -}}
-{{- if or (hasKey $env $variable) (regexMatch "PASSWORD|SECRET|_VALUE$|SALT$" $variable) (and (eq $group "kafka") (not (has $name (list "compression" "max_message_bytes" "session_timeout" "unknown_topic_seconds")))) -}}
+{{- $elsewhere := list "OMNIGUARD_TELEMETRY__OTLP_ENDPOINT" "OMNIGUARD_CASCADE__MODEL" "OMNIGUARD_CASCADE__ADDRESSES" -}}
+{{- if or (hasKey $env $variable) (has $variable $elsewhere) (regexMatch "PASSWORD|SECRET|_VALUE$|SALT$" $variable) (and (eq $group "kafka") (not (has $name (list "compression" "max_message_bytes" "session_timeout" "unknown_topic_seconds")))) -}}
 {{- fail (printf "settings.%s.%s: found a setting that values of this chart make; expected others only: see kafka, redis, triton, policy, telemetry and workers in README.md" $group $name) -}}
 {{- end -}}
 {{- $_ := set $env $variable (include "omniguard.text" $value) -}}

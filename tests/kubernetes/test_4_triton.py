@@ -45,11 +45,8 @@ def test_gpu_is_asked_of_the_scheduler(service: Service) -> None:
         {"kafka.bootstrap": "kafka:9092", "model": model, "triton.engine": engine, "triton.gpu": {"count": 1, "resource": GPU}}
     )
     rendered = kube.helm("template", "gpu", str(CHART), "--values", str(VALUES), *gpu)
-    (owner,) = [
-        o
-        for o in YAML(typ="safe").load_all(rendered)
-        if o and o["metadata"]["name"].endswith("-triton") and "template" in o["spec"]
-    ]
+    objects = [o for o in YAML(typ="safe").load_all(rendered) if o]
+    (owner,) = [o for o in objects if o["kind"] == "Deployment" and o["metadata"]["name"].endswith("-triton")]
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "gpu"}, "spec": owner["spec"]["template"]["spec"]}
     pod["spec"].pop("serviceAccountName", None)  # of a release that is not installed
     try:

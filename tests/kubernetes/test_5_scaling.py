@@ -53,11 +53,11 @@ def scaled(service: Service) -> Service:
 
 async def test_one_heavy_event_on_one_partition_scales_nothing(scaled: Service) -> None:
     """What waits behind it on its partition waits for the same worker, however many others there are."""
-    text = " ".join(f"On day {day} we walked along the river and counted {day * 7 % 100} birds." for day in range(1500))
+    text = " ".join(f"On day {day} we walked along the river and counted {day * 7 % 100} birds." for day in range(3000))
     highest, most = 0, 0
     async with _topics(scaled) as (producer, observer):
         began = time.monotonic()
-        await send(producer, "heavy", text[:80_000], partition=0, deadline=MINUTES)
+        await send(producer, "heavy", text[:160_000], partition=0, deadline=MINUTES)
         for number in range(3 * THRESHOLD):
             await send(producer, f"behind-{number}", f"a short remark, number {number}", partition=0, deadline=MINUTES)
         while not (await observer.read()).verdicts_of("heavy"):
@@ -70,7 +70,7 @@ async def test_one_heavy_event_on_one_partition_scales_nothing(scaled: Service) 
     assert took > 3 * LOOK_SECONDS, f"the event took {took:.1f} s, too short for KEDA to look: make it heavier"
     assert highest > THRESHOLD, f"at most {highest} records of lag, expected more than {THRESHOLD}: nothing was proven"
     assert most == 1, f"{most} pods were asked for"
-    note(Step("heavy event", f"one text of 80 kB, {highest} records behind it on its partition: no pod more", took))
+    note(Step("heavy event", f"one text of 160 kB, {highest} records behind it on its partition: no pod more", took))
 
 
 async def test_workers_follow_the_lag_out_and_in(scaled: Service) -> None:

@@ -8,10 +8,12 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from omniguard.adapters.model_files import ModelFolder, Progress, model_source
 from omniguard.adapters.model_files.folder import STAMP
 from omniguard.errors import Misconfigured
+from origins import web_server
 
 
 def packed(**files: bytes) -> bytes:
@@ -90,3 +92,13 @@ def test_an_address_that_is_none(address: str) -> None:
 def test_a_token_that_no_header_takes(token: str) -> None:
     with pytest.raises(Misconfigured, match="found a token that is no single line of ASCII"):
         model_source("https://host/m", token=token)
+
+
+async def test_a_server_that_tells_an_absurd_size(tmp_path: Path) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=b"1", status=206, headers={"Content-Range": f"bytes 0-0/{'9' * 5000}"})
+
+    async with web_server(answer) as server:
+        folder = ModelFolder(tmp_path / "guard", limit=10**9, progress=lambda *_: None, pauses=())
+        with pytest.raises(Misconfigured, match=sha(b"1")):
+            await folder.ensure(model_source(server.url("m.tar")), sha(b"2"))

@@ -26,6 +26,8 @@ __all__ = ["FolderSource", "HttpSource", "ModelSource", "S3ModelSource", "Stream
 CHUNK = 1024 * 1024
 _TIMEOUT = aiohttp.ClientTimeout(total=None, connect=30.0, sock_connect=15.0, sock_read=60.0)
 _PASSING = frozenset({408, 425, 429})
+_DIGITS = 18
+"""Of a size that a server tells; Python refuses to read thousands of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,8 @@ class HttpSource:
             first, _, total = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
             if first.partition("-")[0] != str(start):
                 raise ModelNotFetched(f"{host}: found another range than asked for, expected one from byte {start}")
-            return Stream(start, int(total) if total.isdecimal() else None, tag or None, response.content.iter_chunked(CHUNK))
+            size = int(total) if total.isdecimal() and len(total) <= _DIGITS else None
+            return Stream(start, size, tag or None, response.content.iter_chunked(CHUNK))
         if response.status == 200:
             return Stream(0, response.content_length, tag or None, response.content.iter_chunked(CHUNK))
         said = f"{host} answered {response.status}, expected 200"

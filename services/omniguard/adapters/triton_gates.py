@@ -21,7 +21,7 @@ __all__ = ["Gates"]
 
 RULES = BreakerRules(failures=3, first_pause=0.1, longest_pause=2.0, probe_seconds=5.0)
 _FORGOTTEN_AFTER = 60.0
-"""Seconds after which a server that nobody asks any more, since its address is gone, is no longer probed or counted."""
+"""Seconds after which a server is no longer probed nor counted if no request comes: the names are not looked up then."""
 
 Probe = Callable[[Server], Awaitable[str | None]]
 """Asks a server which model it has, which costs nothing and risks no upload; raises Unavailable where it is away."""
@@ -60,35 +60,48 @@ class Gates:
         self._closed = False
         self._in_force: str | None = None
 
+    def keep(self, servers: Sequence[Server]) -> None:
+        """These are there now. All others are forgotten: what is gone is neither probed nor counted."""
+        gone = [gate for gate in self._gates.values() if gate.server not in servers]
+        for gate in gone:
+            del self._gates[gate.server.address]
+            if gate.probing is not None:
+                gate.probing.cancel()
+        new = [self._begin(server) for server in servers if self._gate(server) is None]
+        for gate in self._gates.values():
+            gate.asked_at = self._clock.monotonic()
+        if gone or new:
+            self._tell()
+
     def open(self, servers: Iterable[Server]) -> list[Server]:
         """Those that may be asked now, in their order."""
-        return [server for server in servers if self._gate(server).breaker.state is BreakerState.CLOSED]
+        return [server for server in servers if self._is_open(server)]
 
     def of_one_model(self, servers: Sequence[Server]) -> list[Server]:
         """Of all open servers those that have the model in force, or may have: the model that most of them have.
 
         While another model is rolled out, an upload judged by both would be judged again and again.
         """
-        digests = {server.address: self._gate(server).digest for server in servers}
+        gates = {server.address: self._gate(server) for server in servers}
+        digests = {address: gate and gate.digest for address, gate in gates.items()}
         told = Counter(digest for digest in digests.values() if digest is not None)
         if told and told[self._in_force or ""] < max(told.values()):  # as many are not more: no going to and fro
             self._in_force = max(told, key=lambda digest: (told[digest], digest))
         return [server for server in servers if digests[server.address] in (None, self._in_force)]
 
     def known(self, server: Server) -> bool:
-        """Whether it has answered, ever."""
-        gate = self._gates.get(server.address)
-        return gate is not None and gate.known
+        """Whether it has answered, ever; or is gone, as only one that was there is."""
+        gate = self._gate(server)
+        return gate is None or gate.known
 
     def why(self, servers: Iterable[Server]) -> str:
         """What the first of them that is not asked failed by; empty where all are."""
         gates = (self._gate(server) for server in servers)
-        return next((gate.why for gate in gates if gate.breaker.state is not BreakerState.CLOSED), "")
+        return next((gate.why for gate in gates if gate and gate.breaker.state is not BreakerState.CLOSED), "")
 
     def away(self, servers: Iterable[Server]) -> int:
-        """How many of them are not asked. Looking asks nobody, and keeps nobody from being forgotten."""
-        gates = (self._gates.get(server.address) for server in servers)
-        return sum(gate is not None and gate.breaker.state is not BreakerState.CLOSED for gate in gates)
+        """How many of them are there and not asked."""
+        return sum(self._gate(server) is not None and not self._is_open(server) for server in servers)
 
     async def wait(self, seconds: float) -> None:
         """Until a server answers again, at most so long."""
@@ -100,9 +113,9 @@ class Gates:
 
     def answered(self, server: Server, digest: str | None = None) -> None:
         """It is there: those who wait go on. `digest` is its model's, where the answer told."""
-        if self._is_former(server):
-            return
         gate = self._gate(server)
+        if gate is None:
+            return
         gate.digest = digest or gate.digest
         was, known = gate.breaker.state, gate.known
         gate.breaker.succeeded()
@@ -116,9 +129,9 @@ class Gates:
 
     def failed(self, server: Server, why: str) -> None:
         """It could not be asked."""
-        if self._is_former(server):
-            return
         gate = self._gate(server)
+        if gate is None:
+            return
         gate.why = why
         gate.breaker.failed(self._clock.monotonic())
         away = gate.breaker.state is not BreakerState.CLOSED
@@ -139,39 +152,26 @@ class Gates:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _is_former(self, server: Server) -> bool:
-        """Whether its address went and came back with another channel, of which the ends of old requests tell nothing."""
+    def _gate(self, server: Server) -> _Gate | None:
+        """None where its address is gone, or came back with another channel: how old requests end tells nothing of that."""
         gate = self._gates.get(server.address)
-        return gate is not None and gate.server.channel is not server.channel
+        return gate if gate is not None and gate.server == server else None
 
-    def _gate(self, server: Server) -> _Gate:
-        gate = self._gates.get(server.address)
-        if gate is None or self._is_former(server):
-            if gate is not None and gate.probing is not None:
-                gate.probing.cancel()
-            self._forget_closed()
-            others = any(each.known and each.breaker.state is BreakerState.CLOSED for each in self._gates.values())
-            gate = self._gates[server.address] = _Gate(server)
-            gate.asked_at = self._clock.monotonic()
-            if others and not self._closed:
-                gate.why = "a server that has not answered yet"
-                gate.breaker.hold(gate.asked_at)
-                self._begin_to_probe(gate)
-            self._tell()
-        gate.asked_at = self._clock.monotonic()
+    def _is_open(self, server: Server) -> bool:
+        gate = self._gate(server)
+        return gate is not None and gate.breaker.state is BreakerState.CLOSED
+
+    def _begin(self, server: Server) -> _Gate:
+        others = any(each.known and each.breaker.state is BreakerState.CLOSED for each in self._gates.values())
+        gate = self._gates[server.address] = _Gate(server)
+        if others and not self._closed:
+            gate.why = "a server that has not answered yet"
+            gate.breaker.hold(self._clock.monotonic())
+            self._begin_to_probe(gate)
         return gate
 
     def _begin_to_probe(self, gate: _Gate) -> None:
         gate.probing = asyncio.create_task(self._until_there(gate))
-
-    def _forget_closed(self) -> None:
-        """Addresses come and go, and a gate that is not closed is forgotten by its probing."""
-        since = self._clock.monotonic() - _FORGOTTEN_AFTER
-        self._gates = {
-            address: gate
-            for address, gate in self._gates.items()
-            if gate.breaker.state is not BreakerState.CLOSED or gate.asked_at >= since
-        }
 
     async def _until_there(self, gate: _Gate) -> None:
         while self._gates.get(gate.server.address) is gate:

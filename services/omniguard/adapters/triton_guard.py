@@ -144,7 +144,7 @@ class TritonGuard:
         pause = _FIRST_PAUSE
         found = ""
         while self._clock.monotonic() < until and not self._closed:
-            servers = await self._channels.servers()
+            servers = await self._servers()
             for server in self._in_turn(servers, request.mode, affinity):
                 try:
                     with self._loads.under_way(server.address):
@@ -161,7 +161,7 @@ class TritonGuard:
                         self._labelled.put(affinity, server.address)
                     return events
             left = until - self._clock.monotonic()
-            if servers and not self._gates.open(servers):
+            if servers and self._gates.away(servers) == len(servers):
                 found = self._gates.why(servers)
                 await self._gates.wait(min(left, _LONGEST_PAUSE))  # and then look whether the names lead elsewhere
                 continue
@@ -169,6 +169,11 @@ class TritonGuard:
             await asyncio.sleep(min(left, random.uniform(_FIRST_PAUSE / 2, pause)))  # noqa: S311
             pause = min(pause * 2, _LONGEST_PAUSE)
         raise _away(found, seconds)
+
+    async def _servers(self) -> list[Server]:
+        servers = await self._channels.servers()
+        self._gates.keep(servers)
+        return servers
 
     def _in_turn(self, servers: Sequence[Server], mode: Mode, affinity: str) -> Iterator[Server]:
         """Those that may be asked, each once: loads and gates are looked at again before each."""
@@ -182,8 +187,8 @@ class TritonGuard:
 
     async def _no_time(self) -> Retryable:
         """Why a request that comes too late is not answered: it would not have been in time either, where nobody is there."""
-        servers = await self._channels.servers()
-        if servers and not self._gates.open(servers):
+        servers = await self._servers()
+        if servers and self._gates.away(servers) == len(servers):
             return _away(self._gates.why(servers), 0.0)
         return Retryable(Reason.DEADLINE, "guard model: found no time left to ask, expected a deadline in the future")
 

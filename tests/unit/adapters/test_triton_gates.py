@@ -14,6 +14,7 @@ from omniguard.adapters.clock import SystemClock
 from omniguard.adapters.triton_channels import Server
 from omniguard.adapters.triton_exchange import Unreachable
 from omniguard.adapters.triton_gates import Gates
+from omniguard.domain.breaker import BreakerState
 from omniguard.errors import OmniGuardError, Reason, Retryable
 from omniguard.observability import Metrics
 
@@ -42,7 +43,9 @@ def servers() -> Servers:
 
 @pytest.fixture
 async def gates(servers: Servers) -> AsyncIterator[Gates]:
+    """At first of ONE and TWO, which are tried at once as nobody has answered yet."""
     made = Gates(servers.probe, SystemClock(), Metrics(), "triton")
+    made.keep([ONE, TWO])
     yield made
     await made.close()
 
@@ -50,6 +53,11 @@ async def gates(servers: Servers) -> AsyncIterator[Gates]:
 def lose(gates: Gates, server: Server) -> None:
     for _ in range(3):
         gates.failed(server, "gRPC status UNAVAILABLE")
+
+
+def told(gates: Gates) -> dict[str, float]:
+    """Of the servers: how many are in each state."""
+    return {state: gates._metrics.value("omniguard_breaker_state", part="triton", state=state) for state in BreakerState}
 
 
 async def until(done: Callable[[], object]) -> None:
@@ -100,32 +108,44 @@ async def test_nonsense_is_an_answer_and_silence_is_none(
 
 async def test_a_server_behind_a_new_channel_begins_anew(gates: Gates) -> None:
     lose(gates, ONE)
-    assert gates.open([Server(ONE.address, object(), None)])
+    again = Server(ONE.address, object(), None)
+    gates.keep([again])
+    assert gates.open([again])
 
 
 async def test_requests_that_end_on_the_former_channel_of_an_address_tell_nothing_of_the_new_one(gates: Gates) -> None:
     """A replica that was not ready for a moment leaves the name and comes back, while its old requests still end."""
-    again = Server(ONE.address, object(), None)
     gates.answered(TWO)
     gates.answered(ONE)
+    gates.keep([again := Server(ONE.address, object(), None), TWO])
     assert gates.open([again, TWO]) == [TWO]  # it must answer a probe first
-    gates.answered(again)
     gates.answered(ONE)
+    assert gates.open([ONE, again, TWO]) == [TWO]
+    gates.answered(again)
     lose(gates, ONE)
     assert gates.open([again, TWO]) == [again, TWO]
 
 
-async def test_servers_whose_address_is_gone_are_not_counted_as_away_nor_as_there(gates: Gates) -> None:
-    gates.answered(ONE)
-    gates.answered(TWO)
+async def test_what_is_gone_counts_neither_as_there_nor_as_away(gates: Gates) -> None:
+    """Else a worker that reaches nobody would for ever tell of a replica that a scale-in took, and no alert would fire."""
+    gates.keep([ONE, TWO, THREE])
+    for server in (ONE, TWO, THREE):
+        gates.answered(server)
+    gates.keep([ONE, TWO])
     lose(gates, ONE)
-    lose(gates, THREE)
-    assert gates.away([ONE, TWO, FOUR]) == 1
-    assert gates.away([TWO]) == 0
+    assert told(gates) == {"closed": 1, "open": 1, "half_open": 0}
+    gates.answered(THREE)  # a request that was under way
+    assert told(gates) == {"closed": 1, "open": 1, "half_open": 0}
+    assert (gates.away([ONE, TWO, THREE]), gates.open([THREE])) == (1, [])
+    gates.keep([TWO])
+    lose(gates, TWO)
+    assert told(gates) == {"closed": 0, "open": 1, "half_open": 0}
 
 
 async def test_a_server_that_comes_while_another_answers_must_answer_a_probe_first(gates: Gates, servers: Servers) -> None:
+    gates.keep([ONE])
     gates.answered(ONE)
+    gates.keep([ONE, TWO])
     assert gates.open([ONE, TWO]) == [ONE]
     assert gates.why([ONE, TWO]) == "a server that has not answered yet"
     await until(lambda: servers.probes >= 3)
@@ -137,10 +157,12 @@ async def test_a_server_that_comes_while_another_answers_must_answer_a_probe_fir
 
 
 async def test_a_server_that_comes_while_nobody_answers_is_tried_at_once(gates: Gates, servers: Servers) -> None:
-    assert gates.open([ONE]) == [ONE]  # asked, and not heard of yet
+    gates.keep([ONE])  # asked, and not heard of yet
+    gates.keep([ONE, TWO])
     assert gates.open([ONE, TWO]) == [ONE, TWO]
     gates.answered(ONE)
     lose(gates, ONE)
+    gates.keep([ONE, TWO, THREE])
     assert gates.open([ONE, TWO, THREE]) == [TWO, THREE]
 
 
@@ -151,11 +173,11 @@ async def test_uploads_go_to_the_model_that_most_servers_have_and_stay_with_it_a
     gates.answered(ONE, "old")
     assert gates.of_one_model([ONE, TWO]) == [ONE, TWO]  # the second may have it too
     gates.answered(TWO, "old")
-    gates.open([THREE])
+    gates.keep([ONE, TWO, THREE])
     await until(lambda: gates.open([THREE]))
     assert gates.of_one_model([ONE, TWO, THREE]) == [ONE, TWO]
     assert gates.of_one_model([TWO, THREE]) == [TWO]
-    gates.open([FOUR])
+    gates.keep([ONE, TWO, THREE, FOUR])
     await until(lambda: gates.open([FOUR]))
     assert gates.of_one_model([TWO, THREE, FOUR]) == [THREE, FOUR]
     assert gates.of_one_model([TWO, THREE]) == [THREE]  # and never back for one that stumbles
@@ -171,22 +193,24 @@ async def test_an_answer_that_tells_no_model_leaves_what_was_told(gates: Gates) 
     assert gates.of_one_model([ONE, TWO]) == [in_force]
 
 
-async def test_an_address_that_is_gone_is_probed_no_more(gates: Gates, servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(triton_gates, "_FORGOTTEN_AFTER", 0.3)
+async def test_nobody_is_probed_who_is_gone_or_while_no_request_comes(
+    gates: Gates, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lose(gates, ONE)
+    gates.keep([TWO])
+    await asyncio.sleep(0.3)
+    assert servers.probes == 0
+    monkeypatch.setattr(triton_gates, "_FORGOTTEN_AFTER", 0.3)
     began = time.monotonic()
+    gates.keep([TWO])
+    lose(gates, TWO)
     await until(lambda: not gates._gates)
     assert time.monotonic() - began >= 0.3
     before = servers.probes
     await asyncio.sleep(0.3)
     assert servers.probes == before
-
-
-async def test_addresses_that_come_and_go_leave_nothing_behind(gates: Gates, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(triton_gates, "_FORGOTTEN_AFTER", -1.0)
-    for number in range(10):
-        gates.open([Server(f"10.0.1.{number}:8001", object(), None)])
-    assert list(gates._gates) == ["10.0.1.9:8001"]
+    gates.keep([TWO])
+    assert gates.open([TWO]) == [TWO]
 
 
 async def test_nothing_is_probed_once_they_are_closed(gates: Gates, servers: Servers) -> None:

@@ -25,6 +25,7 @@ ADDRESSES = [server.address for server in SERVERS]
 @pytest.fixture
 async def guard() -> AsyncIterator[TritonGuard]:
     made = TritonGuard(["guard:8001"], metrics=Metrics())
+    made._gates.keep(SERVERS)
     for server in SERVERS:
         made._gates.answered(server)
     yield made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from omniguard.domain.deadline import NEVER
 from omniguard.domain.taxonomy import TEST_PHRASE
 from omniguard.entrypoints.probing import texts
 from omniguard.errors import BadContent, Reason
-from stage_bench import Bench, text
+from stage_bench import Bench, silence, text
 
 
 class Narrow(MemoryGuard):
@@ -41,6 +42,14 @@ async def test_a_guard_that_assesses_little_still_gives_a_final_verdict(tmp_path
     bench = Bench(tmp_path, tenant=reserved_tenant(), guard=Narrow())
     found = await bench.upload(text("tulips"), tenant="_omniguard")
     assert (found.status, found.action, found.assurance) == ("final", "allow", "partial")
+
+
+async def test_media_under_its_name_are_not_allowed_unexamined(tmp_path: Path) -> None:
+    """No probe sends any: whoever does is somebody else, and must not gain by the name."""
+    bench = Bench(tmp_path, tenant=reserved_tenant(), guard=Narrow())
+    sound = {"id": "m", "modality": "audio", "data": base64.b64encode(silence(1.0)).decode()}
+    found = await bench.upload(text("tulips"), sound, tenant="_omniguard")
+    assert (found.status, found.reason, found.action, found.enforce) == ("indeterminate", "not_assessed", "review", False)
 
 
 async def test_it_has_a_quota_like_any_other(tmp_path: Path) -> None:

@@ -22,11 +22,12 @@ MAX_BYTES = 64 * 1024
 def reserved_tenant() -> Tenant:
     """The guard is asked what the shipped default policy asks, so a probe takes the way of real uploads.
 
-    Required is `test` on text alone: a guard that assesses less than the default policy wants can still be proved to work. There
+    Required on text is `test` alone: a guard that assesses less than the default policy wants can still be proved to work. On
+    media, which no probe sends, all is required as there: this name gets nobody's picture allowed that was not examined. There
     are no critiques, nothing is fetched, and no verdict is to be enforced.
     """
     default = named_policy("default", Path())
-    required = {Modality.TEXT: frozenset({TEST})}
+    required = {**default.required, Modality.TEXT: frozenset({TEST})}
     digest = hashlib.sha256(f"{default.digest} {RESERVED}".encode()).hexdigest()
     policy = replace(
         default, id=RESERVED, digest=digest, required=required, critique_for=frozenset(), critique_sample=0.0, cascade=None

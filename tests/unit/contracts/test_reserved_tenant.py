@@ -32,11 +32,11 @@ def test_it_may_fetch_nothing(tenant: Tenant) -> None:
     assert tenant.fetch == FetchRules(public_http=False, max_bytes=64 * 1024)
 
 
-def test_its_policy_asks_what_the_default_asks_and_requires_the_test_alone(tenant: Tenant) -> None:
+def test_its_policy_asks_what_the_default_asks_and_requires_of_text_the_test_alone(tenant: Tenant) -> None:
     default = named_policy("default", Path())
     assert tenant.policy.prompt_digest == default.prompt_digest
     assert tenant.policy.digest != default.digest
-    assert tenant.policy.required == {Modality.TEXT: frozenset({"test"})}
+    assert tenant.policy.required == {**default.required, Modality.TEXT: frozenset({"test"})}
     assert not tenant.policy.critique_for
 
 

@@ -36,13 +36,16 @@ Network = Annotated[StrictStr, AfterValidator(_network)]
 
 
 class S3File(FileModel):
-    """A bucket, or a prefix in it. `credentials` names a set of credentials in the worker's settings; it never holds one."""
+    """A bucket, or a prefix in it. `credentials` names a set of credentials in the worker's settings; it never holds one.
+
+    The name is read without regard to case, as the variables are that hold the set.
+    """
 
     bucket: Annotated[StrictStr, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
     prefix: StrictStr = ""
     endpoint: Annotated[StrictStr, StringConstraints(pattern=r"^https?://[^\s/]+/?$")] | None = None
     region: StrictStr | None = None
-    credentials: StrictStr | None = None
+    credentials: Annotated[StrictStr, StringConstraints(to_lower=True)] | None = None
 
 
 class FetchFile(FileModel):

@@ -10,9 +10,10 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import NodeNotReadyError
 from typer.testing import CliRunner
 
-from omniguard.adapters.topics_admin import Difference, TopicsAdmin
+from omniguard.adapters.topics_admin import Difference, NoBroker, TopicsAdmin
 from omniguard.contracts.topics import DAY_MS, Topics
 from omniguard.domain.lane import Lane
 from omniguard.entrypoints.topics import topics_app
@@ -174,3 +175,10 @@ def test_table_names_topic_setting_found_and_expected(kafka_url: str, topic_pref
     assert result.exit_code == 1
     assert "what to do" in result.stdout
     assert "12 partitions" in result.stdout
+
+
+async def test_a_broker_that_goes_under_a_question_may_come_back(kafka_url: str) -> None:
+    """`--wait` then asks again; it was a traceback, and the pod's init container started anew."""
+    with pytest.raises(NoBroker, match="found NodeNotReadyError of Kafka at"):
+        async with TopicsAdmin({"bootstrap_servers": kafka_url}):
+            raise NodeNotReadyError

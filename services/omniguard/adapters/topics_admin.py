@@ -61,7 +61,7 @@ class TopicsAdmin:
     """Speaks to one cluster. Use as an async context manager.
 
     Every method raises:
-        NoBroker: nobody answers; it is a Misconfigured.
+        NoBroker: nobody answers, or the brokers cannot now (told where the block ends); it is a Misconfigured.
         Misconfigured: the broker refuses (no right, a setting that it does not take).
     """
 
@@ -82,9 +82,14 @@ class TopicsAdmin:
             raise NoBroker(f"no Kafka answers at {where}; expected a broker: start it, or correct the address") from error
         return self
 
-    async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
         """Disconnect."""
         await self._client.close()
+        if isinstance(error, KafkaError) and error.retriable:
+            where = self._options.get("bootstrap_servers")
+            raise NoBroker(f"found {type(error).__name__} of Kafka at {where}, expected an answer: see the brokers") from error
 
     async def check(self, topics: Sequence[Topic]) -> list[Difference]:
         """Compare; empty if the broker has what is declared or more of it."""

@@ -4,7 +4,8 @@
     python -m deploy.chart --check    fail where one of them is not what the comments make
 
 A comment that begins with `# -- ` describes the key below it; further comment lines go on with it. What `settings` may hold is
-made from omniguard/settings.py: every name that is no secret, with its type and bounds.
+made from omniguard/settings.py: every name that is no secret, with its type and bounds; what a tenant may hold, from
+what reads the tenants file, so that a mistake is told before any pod starts.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, SecretStr
 from ruamel.yaml import YAML
 
+from omniguard.contracts.policy_file import shipped_names
+from omniguard.contracts.tenants_file import TenantFile
 from omniguard.settings import Settings
 
 CHART = Path(__file__).parents[2] / "helm/omniguard"
@@ -28,7 +31,7 @@ BEGIN, END = "<!-- values: begin -->", "<!-- values: end -->"
 _WIDTH = 130
 _KEPT = {
     "type", "enum", "items", "pattern", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength",
-    "minItems", "additionalProperties",
+    "minItems", "additionalProperties", "required",
 }  # fmt: skip
 _KEY = re.compile(r"( *)([A-Za-z][\w.-]*):(?: |$)")
 
@@ -82,6 +85,7 @@ def schema(text: str, values: str) -> str:
     """The schema with descriptions and settings made anew; a key that it lacks is left to its test."""
     whole = json.loads(text)
     whole["$defs"]["settings"] = settings_schema()
+    whole["$defs"]["tenant"] = tenant_schema()
     for value in described(values):
         if (part := _property(whole, value.path)) is not None:
             part["description"] = value.text
@@ -112,6 +116,31 @@ def _settings(group: type[BaseModel]) -> Iterator[tuple[str, Any]]:
         found = next((each for each in found.get("anyOf", ()) if each != {"type": "null"}), found)
         found = known["$defs"][found["$ref"].rpartition("/")[2]] if "$ref" in found else found
         yield name, {"description": field.description} | {key: each for key, each in found.items() if key in _KEPT}
+
+
+def tenant_schema() -> dict[str, Any]:
+    """What one tenant of the tenants file takes, with the names of the shipped policies."""
+    known = TenantFile.model_json_schema()
+    known["properties"]["policy"]["pattern"] = rf"^({'|'.join(shipped_names())}|.+\.ya?ml)$"
+    found: dict[str, Any] = _plain(known, known["$defs"])
+    return found
+
+
+def _plain(part: Any, defs: dict[str, Any]) -> Any:
+    """A schema without references and without what says nothing of values; of what may be null, the type says so."""
+    if isinstance(part, list):
+        return [_plain(each, defs) for each in part]
+    if not isinstance(part, dict):
+        return part
+    if "$ref" in part:
+        return _plain(defs[part["$ref"].rpartition("/")[2]], defs)
+    if "anyOf" in part:
+        given = _plain(next(each for each in part["anyOf"] if each != {"type": "null"}), defs)
+        allowed = {"enum": [*given["enum"], None]} if "enum" in given else {}
+        return given | allowed | {"type": [given["type"], "null"]}
+    kept = {key: value for key, value in part.items() if key in _KEPT}
+    properties = {name: _plain(each, defs) for name, each in part.get("properties", {}).items()}
+    return {key: _plain(value, defs) for key, value in kept.items()} | ({"properties": properties} if properties else {})
 
 
 def _closed(properties: dict[str, Any]) -> dict[str, Any]:

@@ -56,6 +56,23 @@ OF_THE_SCHEMA: list[Row] = [
     ("minimal", "fullnameOverride: 1a", "at '/fullnameOverride': '1a' does not match pattern"),
     ("minimal", "policy: {tenants: {tenants: [acme]}}", "at '/policy/tenants/tenants': got array, want null or object"),
     ("minimal", "policy: {tenants: {tenants: {acme: default}}}", "at '/policy/tenants/tenants/acme': got string, want object"),
+    ("minimal", "policy: {tenants: {acme: {policy: default}}}", "at '/policy/tenants': additional properties 'acme' not allowed"),
+    (
+        "minimal",
+        "policy: {tenants: {tenants: {acme: {polcy: x}}}}",
+        "at '/policy/tenants/tenants/acme': additional properties 'polcy'",
+    ),
+    (
+        "minimal",
+        "policy: {tenants: {default: {policy: mine}}}",
+        "'mine' does not match pattern '^(default|lite-demo|.+\\\\.ya?ml)$'",
+    ),
+    (
+        "minimal",
+        "policy: {tenants: {tenants: {acme: {policy_epoch: one}}}}",
+        "at '/policy/tenants/tenants/acme/policy_epoch': got string, want integer",
+    ),
+    ("minimal", "policy: {tenants: {tenants: {ACME: {}}}}", "invalid propertyName 'ACME'"),
     ("minimal", "monitoring: {runbookBase: 'http://b/\"'}", "at '/monitoring/runbookBase': 'http://b/\"' does not match pattern"),
     ("minimal", "networkPolicy: {objectStore: {ports: []}}", "at '/networkPolicy/objectStore/ports': minItems: got 0, want 1"),
     ("minimal", "networkPolicy: {extraEgress: [{}]}", "at '/networkPolicy/extraEgress/0': minProperties: got 0, want 1"),
@@ -180,7 +197,7 @@ OF_THE_TEMPLATES: list[Row] = [
     ("minimal", "policy: {tenants: {tenants: null}}", "policy.tenants: found no tenant, expected at least one, or a default"),
     (
         "production",
-        "policy: {tenants: {tenants: {acme: {policy: b.yaml}}}}",
+        "policy: {tenants: {tenants: {acme: {policy: b.yaml, policy_epoch: 1}}}}",
         "policy.policies: found no b.yaml, which the tenant acme names",
     ),
     ("minimal", "redis: {existingSecret: redis}", "redis.url: found none beside a login, expected an address"),
@@ -295,10 +312,15 @@ OF_THE_TEMPLATES: list[Row] = [
         "workers: {late: {podLabels: {app.kubernetes.io/name: b}}}",
         "workers.late.podLabels: found app.kubernetes.io/name",
     ),
+    (
+        "minimal",
+        "policy: {tenants: {tenants: {acme: {fetch: {s3: [{bucket: uploads, credentials: main}]}}}}}",
+        "objectStore.credentials: found no main, which a source of the tenant acme names, expected it with its secret: add main:",
+    ),
     ("minimal", "policy: {policies: {tenants.yaml: {}}}", "policy.policies: found tenants.yaml, expected another name"),
     (
         "minimal",
-        "policy: {tenants: {tenants: {_omniguard: {policy: default}}}}",
+        "policy: {tenants: {tenants: {_omniguard: {policy: default, policy_epoch: 1}}}}",
         "policy.tenants: found the tenant _omniguard, expected",
     ),
     (

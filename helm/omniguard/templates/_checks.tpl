@@ -93,12 +93,18 @@
 {{- if and (include "omniguard.lanes" . | fromYaml) (not $policy.existingConfigMap) -}}
 {{- $sections := merge (dict) ($file.tenants | default dict) -}}
 {{- if $file.default }}{{ $_ := set $sections "default" $file.default }}{{ end -}}
+{{- $known := list }}{{ range $name, $_ := .Values.objectStore.credentials }}{{ $known = append $known (upper $name) }}{{ end -}}
 {{- if not $sections }}{{ $wrong = append $wrong "policy.tenants: found no tenant, expected at least one, or a default: {tenants: {acme: {policy: default, policy_epoch: 1}}}" }}{{ end -}}
 {{- if hasKey $policy.policies "tenants.yaml" }}{{ $wrong = append $wrong "policy.policies: found tenants.yaml, expected another name, for the tenants file has this one: rename it" }}{{ end -}}
 {{- if hasKey ($file.tenants | default dict) "_omniguard" }}{{ $wrong = append $wrong "policy.tenants: found the tenant _omniguard, expected names of your own, for this one is built in: take it out" }}{{ end -}}
 {{- range $name, $tenant := $sections -}}
 {{- $named := $tenant.policy | default "" -}}
-{{- if and (hasSuffix ".yaml" $named) (not (hasKey $policy.policies $named)) }}{{ $wrong = append $wrong (printf "policy.policies: found no %s, which the tenant %s names, expected it: add it by --set-file 'policy.policies.%s=FILE', or correct the name" $named $name (replace "." "\\." $named)) }}{{ end -}}
+{{- if and (regexMatch "[.]ya?ml$" $named) (not (hasKey $policy.policies $named)) }}{{ $wrong = append $wrong (printf "policy.policies: found no %s, which the tenant %s names, expected it: add it by --set-file 'policy.policies.%s=FILE', or correct the name" $named $name (replace "." "\\." $named)) }}{{ end -}}
+{{- range $source := dig "fetch" "s3" list $tenant -}}
+{{- with $source.credentials -}}
+{{- if not (has (upper .) $known) }}{{ $wrong = append $wrong (printf "objectStore.credentials: found no %s, which a source of the tenant %s names, expected it with its secret: add %s: {existingSecret: …}, or correct the name" . $name .) }}{{ end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- toJson $wrong -}}

@@ -13,9 +13,9 @@ NAME = "localhost/omniguard/base:bookworm"
 SUITE = "bookworm"
 # The interpreter, and its shared library, which Triton's Python stub links.
 PACKAGES = "ca-certificates,libpython3.11,netbase,python3.11,tzdata"
-# Licences (doc/*/copyright) stay: whoever passes an image on passes these on.
 # What debootstrap copies from the machine: its name, its resolver, and the address of its mirror.
 COPIED = ("etc/apt/sources.list", "etc/hostname", "etc/resolv.conf")
+# Licences (usr/share/doc/*/copyright) stay: whoever passes an image on passes these on.
 UNUSED = (
     "usr/share/info",
     "usr/share/locale",

@@ -10,9 +10,8 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from omniguard.errors import Misconfigured
@@ -112,17 +111,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Become tritonserver. Exit status 2: the call, the repository or a file is wrong, or there is no server."""
     parser = _parser()
     ours, theirs = parser.parse_known_args(argv)
-    serving = Serving(
-        ours.models,
-        ours.model,
-        ours.grpc_port,
-        ours.http_port,
-        ours.metrics_port,
-        ours.exit_timeout,
-        ours.stub_timeout,
-        ours.worker_value_file,
-        ours.admin_value_file,
-    )
+    serving = Serving(**{field.name: getattr(ours, field.name) for field in fields(Serving)})
     try:
         server = _server()
         options = arguments(serving)
@@ -131,7 +120,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             _write_number(ours.pid_file)
     except Misconfigured as error:
         parser.exit(2, f"omniguard-triton: {error}\n")
-    sys.stdout.flush()
     os.execv(server, [server, *options, *theirs])  # noqa: S606 - no shell is meant: this process becomes the server
 
 
@@ -159,7 +147,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--models", type=Path, default=Path("/models"), help="model repository")
+    parser.add_argument("--models", dest="repository", type=Path, default=Path("/models"), help="model repository")
     parser.add_argument("--model", default=MODEL, help="name of the model to load")
     parser.add_argument("--grpc-port", type=int, default=8001)
     parser.add_argument("--http-port", type=int, default=8000)

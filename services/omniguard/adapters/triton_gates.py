@@ -82,12 +82,11 @@ class Gates:
 
         While another model is rolled out, an upload judged by both would be judged again and again.
         """
-        gates = {server.address: self._gate(server) for server in servers}
-        digests = {address: gate and gate.digest for address, gate in gates.items()}
+        digests = {server.address: gate.digest for server in servers if (gate := self._gate(server))}
         told = Counter(digest for digest in digests.values() if digest is not None)
         if told and told[self._in_force or ""] < max(told.values()):  # as many are not more: no going to and fro
             self._in_force = max(told, key=lambda digest: (told[digest], digest))
-        return [server for server in servers if digests[server.address] in (None, self._in_force)]
+        return [server for server in servers if digests.get(server.address) in (None, self._in_force)]
 
     def known(self, server: Server) -> bool:
         """Whether it has answered, ever; or is gone, as only one that was there is."""

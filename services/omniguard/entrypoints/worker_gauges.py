@@ -21,9 +21,7 @@ def away(service: Service) -> list[str]:
     if isinstance(service.guard, TritonGuard):
         missing, known = service.guard.away
         if missing:
-            told.append(
-                f"triton: {missing} of {known} servers cannot be asked; with none, uploads wait out their time"
-            )
+            told.append(f"triton: {missing} of {known} servers cannot be asked; with none, uploads wait out their time")
     return told
 
 

@@ -38,7 +38,8 @@ class Scene:
 
     def label(self, unsafe, final=True, sequence=0, last=None, tensor=None, **more):
         label = "unsafe" if unsafe >= 0.5 else "safe"
-        event = {"kind": "label", "label": label, "unsafe": unsafe, "final": final, "sequence": sequence, "digest": DIGEST, **more}
+        told = {"kind": "label", "label": label, "unsafe": unsafe, "digest": DIGEST}
+        event = {**told, "final": final, "sequence": sequence, **more}
         self.send(event, unsafe if tensor is None else tensor, final if last is None else last)
 
     def categories(self, names, sequence=1):

@@ -137,7 +137,8 @@ async def test_a_rebalance_with_acknowledged_work_behind_an_unfinished_head(inst
     installation.go("head")
     await installation.all_ended(11)
     report = await installation.check()
-    assert report.duplicates == 10
+    # Once by whoever has the partition after the second worker joined, and again where that was the first.
+    assert 10 <= report.duplicates <= 20
     assert second.alive
 
 

@@ -131,11 +131,13 @@ async def test_ctrl_c_ends_what_the_readme_prints_without_a_traceback(
         sys.executable, "-u", "-c", script, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     assert running.stdout is not None
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         assert await running.stdout.readline()
-        running.send_signal(signal.SIGINT)
+    running.send_signal(signal.SIGINT)
+    async with asyncio.timeout(60):
         _, errors = await running.communicate()
-    assert (running.returncode, errors) == (0, b"")
+    # A broker that has just started may have no coordinator yet, which aiokafka tells.
+    assert (running.returncode, b"Traceback" in errors) == (0, False), errors.decode()
 
 
 async def test_the_printed_timer() -> None:

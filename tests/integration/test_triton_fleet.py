@@ -124,6 +124,7 @@ def _asking(mode: Mode) -> GuardRequest:
     return GuardRequest(mode=mode, parts=(part,), deadline_ms=DEADLINE_MS, label="safe" if mode is Mode.CRITIQUE else None)
 
 
+@pytest.mark.long
 async def test_one_triton_becomes_three_and_one_again_and_no_request_fails(
     tmp_path: Path, silent: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

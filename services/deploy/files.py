@@ -1,7 +1,7 @@
 """Writes what the chart holds copies of into helm/omniguard/files, since Helm reads nothing outside a chart.
 
-    python -m deploy.files            write
-    python -m deploy.files --check    fail where one of them differs, and name it
+python -m deploy.files            write
+python -m deploy.files --check    fail where one of them differs, and name it
 """
 
 from __future__ import annotations
